@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-import pooch
-
 Choice = TypeVar("Choice")
 
 
@@ -32,6 +30,8 @@ def in_book() -> bool:
 
 def cache_directory() -> Path:
     """Where features and downloads are kept: `$XMR_CACHE`, else the user's own cache folder."""
+    import pooch
+
     path = Path(os.environ.get("XMR_CACHE") or pooch.os_cache("xmrlib"))
     path.mkdir(parents=True, exist_ok=True)
     return path
