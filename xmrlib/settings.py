@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 Choice = TypeVar("Choice")
+Item = TypeVar("Item")
 
 
 def full() -> bool:
@@ -40,3 +43,19 @@ def cache_directory() -> Path:
 def data_directory() -> Path:
     """Where real data sets lie on disk: `$XMR_DATA`, else `data/` inside the cache."""
     return Path(os.environ.get("XMR_DATA") or cache_directory() / "data")
+
+
+def progress(iterable: Iterable[Item], total: int | None = None, label: str = "") -> Iterable[Item]:
+    """Go through `iterable` with a progress bar on a terminal, or where `XMR_PROGRESS=1` asks for one; else in silence.
+
+    The bar goes to stdout: in a build of the page whatever is written to stderr counts as a failure.
+
+    >>> list(progress([1, 2, 3], label="counting"))
+    [1, 2, 3]
+    """
+    asked = os.environ.get("XMR_PROGRESS")
+    if asked == "0" or (asked != "1" and not sys.stdout.isatty()) or in_book():
+        return iterable
+    from tqdm import tqdm
+
+    return tqdm(iterable, total=total, desc=label or None, file=sys.stdout, dynamic_ncols=True)
