@@ -1,0 +1,100 @@
+"""Pairs in: the built-in data sets, the real ones, and the reader's own table.
+
+data = xmrlib.data.load("scenes")            # made on the spot, no download
+data = xmrlib.data.load("wikipedia")         # read from settings.data_directory()/wikipedia
+data = xmrlib.data.load("my/pairs.csv")      # the reader's own
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+from xmrlib.data.cards import Card
+from xmrlib.data.pairs import DataError, Images, Pairs, Texts
+
+__all__ = ["Card", "DataError", "Images", "Pairs", "Texts", "card", "fetch", "listing", "load", "names"]
+
+# Each module has `load(**options) -> Pairs` and `CARD`; it is imported when its name is first asked for.
+BUILT_IN = ("emoji", "scenes")
+REAL = ("wikipedia", "flickr8k", "pascal", "openclipart")
+TABLES = (".csv", ".jsonl")
+
+
+def names() -> tuple[str, ...]:
+    """The names that `load` knows.
+
+    >>> names()
+    ('emoji', 'scenes', 'wikipedia', 'flickr8k', 'pascal', 'openclipart')
+    """
+    return BUILT_IN + REAL
+
+
+def _module(name: str) -> Any:
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise DataError(
+            f"there is no data set {name!r}; there are {', '.join(names())}, "
+            f"or the path of your own table ({' or '.join(TABLES)}).{hint}"
+        )
+    return importlib.import_module(f"xmrlib.data.{name}")
+
+
+def load(name_or_path: str | os.PathLike[str], **options: Any) -> Pairs:
+    """A data set with all its splits, by name, or from the path of the reader's own `.csv` or `.jsonl`.
+
+    Options go to the data set's own loader: `root=` (where a real set lies), `split=` (Wikipedia), `seed=`, ...
+    Raises `DataError` for an unknown name, and for every fault of the data, with the remedy.
+    """
+    name = os.fspath(name_or_path)
+    if name in names():
+        return _module(name).load(**options)
+    if Path(name).suffix.lower() in TABLES:
+        from xmrlib.data import table
+
+        return table.load(name, **options)
+    if Path(name).exists():
+        raise DataError(f"{name} is not a table: give a file that ends in {' or '.join(TABLES)}.")
+    return _module(name).load(**options)
+
+
+def card(name: str) -> Card:
+    """The card of the data set `name`: source, licence, size, checksums, split rule, known faults."""
+    return _module(name).CARD
+
+
+def fetch(name: str, **options: Any) -> Path:
+    """Put the data set `name` on disk where it can be fetched by a program, and return its folder.
+
+    Raises `DataError` with the way to get it by hand where it cannot.
+    """
+    module = _module(name)
+    if not hasattr(module, "fetch"):
+        if name in BUILT_IN:
+            raise DataError(f"{name} is made on the spot: there is nothing to fetch. Load it.")
+        raise DataError(f"{name} cannot be fetched by a program. {module.CARD.fetch}")
+    return module.fetch(**options)
+
+
+def listing() -> list[dict[str, Any]]:
+    """One entry per data set for a table on the terminal: name, title, kind, and whether it is ready to load."""
+    entries = []
+    for name in names():
+        module = _module(name)
+        built_in = name in BUILT_IN
+        ready = True if built_in else bool(module.present())
+        entries.append(
+            {
+                "name": name,
+                "title": module.CARD.title,
+                "kind": "built in" if built_in else "real",
+                "ready": ready,
+                "fetchable": hasattr(module, "fetch"),
+                "licence": module.CARD.licence,
+            }
+        )
+    return entries
