@@ -10,19 +10,16 @@ Either side may consist of features only: the methods do not care what a vector 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Int, Shaped
 from PIL import Image
 from torch import Tensor
 
-SPLITS = ("train", "val", "test")
-
-
-class DataError(ValueError):
-    """Something is wrong with the data; the message names the row, the value and the remedy."""
+from xmrlib.data.checks import SPLITS, DataError, check_classes, check_everything, check_lengths, check_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +31,8 @@ class Images:
     given    features that came with the data, by view name; the first axis runs over the images
     boxes    ground-truth boxes of row `i` in [0, 1], (regions, 4) as x0 y0 x1 y1; None where unknown
     key      names the whole table in the feature store (data set, version, knobs); None: features are not kept
-    rows     which rows of the whole table these are
+    rows     which rows of the whole table these are; kept by `select`, so that a cached feature finds its image
+    total    how many rows the whole table has
     """
 
     ids: tuple[str, ...]
@@ -50,6 +48,7 @@ class Images:
             object.__setattr__(self, "rows", np.arange(len(self.ids)))
         if self.total is None:
             object.__setattr__(self, "total", len(self.ids))
+        check_rows("image", len(self.ids), self.given)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -88,6 +87,13 @@ class Texts:
     ids: tuple[str, ...]
     fragments: tuple[tuple[str, ...], ...] | None = None
     given: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.fragments is not None and len(self.fragments) != len(self.ids):
+            raise DataError(
+                f"there are {len(self.fragments)} texts for {len(self.ids)} text ids: give one id per text."
+            )
+        check_rows("text", len(self.ids), self.given)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -138,12 +144,15 @@ class Pairs:
     name: str
     images: Images
     texts: Texts
-    image_of_text: np.ndarray
-    labels: np.ndarray | None = None
+    image_of_text: Int[np.ndarray, " text"]
+    labels: Int[np.ndarray, " image"] | None = None
     classes: tuple[str, ...] = ()
-    split: np.ndarray | None = None
+    split: Shaped[np.ndarray, " image"] | None = None
     truth: tuple[Any, ...] | None = None
     card: Any = None
+
+    def __post_init__(self) -> None:
+        check_lengths(self)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -158,7 +167,7 @@ class Pairs:
         return f"{self.name}: {len(self.images):,} images, {len(self.texts):,} texts{classes}{parts}"
 
     @property
-    def text_labels(self) -> np.ndarray | None:
+    def text_labels(self) -> Int[np.ndarray, " text"] | None:
         """(m,) class index of each text: its image's."""
         return None if self.labels is None else self.labels[self.image_of_text]
 
@@ -183,8 +192,23 @@ class Pairs:
         return self.select(np.flatnonzero(self.split == part))
 
     def select(self, rows: np.ndarray | Sequence[int]) -> Pairs:
-        """The images at `rows`, in that order, with all their texts."""
-        rows = np.asarray(rows, dtype=np.int64)
+        """The images at `rows` (distinct row numbers, or one True or False per image), in that order, with their texts.
+
+        Raises `DataError` for a row that is not there or named twice.
+        """
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise DataError(
+                    f"a mask of shape {rows.shape} cannot select from {len(self)} images: give ({len(self)},)."
+                )
+            rows = np.flatnonzero(rows)
+        rows = rows.astype(np.int64)
+        outside = rows[(rows < 0) | (rows >= len(self))]
+        if len(outside):
+            raise DataError(f"row {outside[0]} is outside 0..{len(self) - 1}, the images of {self.name}.")
+        if len(np.unique(rows)) < len(rows):
+            raise DataError("select() was given a row twice: an image may stand in a table once. Use np.unique(rows).")
         place = np.full(len(self.images), -1)
         place[rows] = np.arange(len(rows))
         kept = np.flatnonzero(place[self.image_of_text] >= 0)
@@ -206,5 +230,93 @@ class Pairs:
         return self.select(np.sort(np.random.default_rng(seed).choice(len(self), size, replace=False)))
 
     def with_texts(self, how: Literal["each", "joined"]) -> Pairs:
-        """`"each"`: every fragment is a text of its own. `"joined"`: all fragments of an image are one text."""
-        raise NotImplementedError
+        """`"each"`: every fragment is a text of its own. `"joined"`: all fragments of an image are one text.
+
+        Texts come out in the order of their images. Raises `DataError` where features of texts came with the data and
+        would have to be cut or merged.
+
+        >>> one = Pairs("toy", Images(("a",)), Texts(("a",), (("a cow", "a red tractor"),)), np.array([0]))
+        >>> list(one.with_texts("each").texts)
+        ['a cow', 'a red tractor']
+        >>> len(one.with_texts("each").with_texts("joined").texts)
+        1
+        """
+        if how not in ("each", "joined"):
+            raise DataError(f"texts can be 'each' or 'joined', not {how!r}.")
+        texts, order = self.texts, np.argsort(self.image_of_text, kind="stable")
+        if texts.fragments is None:
+            single = len(order) == len(np.unique(self.image_of_text))
+            if how == "each" or single:
+                return self
+            raise DataError(f"{self.name} has features of its texts only: they cannot be joined. Use them one by one.")
+        ids: list[str] = []
+        fragments: list[tuple[str, ...]] = []
+        owner: list[int] = []
+        for row in order:
+            image, parts = int(self.image_of_text[row]), texts.fragments[row]
+            if how == "each":
+                ids += [texts.ids[row]] if len(parts) == 1 else [f"{texts.ids[row]}#{k}" for k in range(len(parts))]
+                fragments += [(part,) for part in parts]
+                owner += [image] * len(parts)
+            elif owner and owner[-1] == image:
+                fragments[-1] += parts
+            else:
+                ids.append(self.images.ids[image])
+                fragments.append(parts)
+                owner.append(image)
+        unchanged = tuple(fragments) == texts.fragments
+        if texts.given and not unchanged:
+            raise DataError(
+                f"{self.name} brings features of its texts ({', '.join(texts.given)}), one row per text: "
+                f"with_texts({how!r}) would need other rows. Drop them with dataclasses.replace(texts, given={{}})."
+            )
+        return replace(
+            self,
+            texts=texts if unchanged else Texts(tuple(ids), tuple(fragments)),
+            image_of_text=self.image_of_text if unchanged else np.array(owner, dtype=np.int64),
+        )
+
+    def resplit(
+        self, val: float, test: float, seed: int = 0, groups: Sequence[Hashable] | np.ndarray | None = None
+    ) -> Pairs:
+        """A new random split: `val` and `test` are shares of the images below 1, or whole numbers of images.
+
+        groups  one key per image; images with the same key (an article, a drawing's family) end in the same split.
+                Groups are taken in a random order and left for training where they would overfill a part, so a part
+                may fall short of its size by less than the smallest group left over.
+
+        Raises `DataError` where no training image would remain, or where a class ends in one split only.
+        """
+        sizes = {}
+        for part, share in (("test", test), ("val", val)):
+            if share < 0 or (share >= 1 and share != int(share)):
+                raise DataError(f"{part}={share} is neither a share in [0, 1) nor a whole number of images.")
+            sizes[part] = int(share) if share >= 1 else round(share * len(self))
+        if sum(sizes.values()) >= len(self):
+            raise DataError(
+                f"val={sizes['val']} and test={sizes['test']} leave no training image of {len(self)}: take less."
+            )
+        if groups is not None and len(groups) != len(self):
+            raise DataError(f"groups has {len(groups)} keys for {len(self)} images: give one key per image.")
+        members: dict[Hashable, list[int]] = {}
+        for row in range(len(self)):
+            members.setdefault(row if groups is None else groups[row], []).append(row)
+        blocks = list(members.values())
+        split = np.full(len(self), "train", dtype="<U5")
+        for place in np.random.default_rng(seed).permutation(len(blocks)):
+            part = next((part for part, free in sizes.items() if 0 < len(blocks[place]) <= free), None)
+            if part is not None:
+                split[blocks[place]] = part
+                sizes[part] -= len(blocks[place])
+        fresh = replace(self, split=split)
+        check_classes(fresh, remedy="Try another seed, larger parts, or leave the class out")
+        return fresh
+
+    def check(self) -> Pairs:
+        """This very data set, once nothing is found wrong with it: what every loader calls before it hands it over.
+
+        Raises `DataError`, naming row and remedy, for: no rows, an id used twice, an image without text, an empty text,
+        a label or split that is not in the list, a class in one split only, features that are not finite.
+        """
+        check_everything(self)
+        return self
