@@ -1,0 +1,121 @@
+"""Build the book into _build/html: `python tools/build_book.py`.
+
+1. Outputs kept from an earlier run are deleted when what they depend on has changed. (Jupyter Book looks at a chapter's
+   cells only: after a change in xmrlib it would show the old numbers.)
+2. MathJax is fetched from npm beside the page, by a lock file; without npm the page takes it from a CDN.
+3. The feature cache is filled, which all chapters share.
+4. Every chapter runs and every page is written, with warnings as errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from book_layout import HTML, ROOT, chapters
+
+BUILD = ROOT / "_build"
+VENDOR = ROOT / "book" / "_vendor"
+# What an output depends on besides its chapter's own cells.
+SOURCES = ("xmrlib/**/*.py", "xmrlib/**/*.json", "requirements.txt", "results/**/*.json")
+
+
+def execution_key() -> str:
+    """One hash over everything, outside the chapters, that a chapter's output depends on."""
+    digest = hashlib.sha256()
+    for pattern in SOURCES:
+        for path in sorted(ROOT.glob(pattern)):
+            digest.update(f"{path.relative_to(ROOT)}\0".encode())
+            digest.update(path.read_bytes())
+    digest.update(f"{sys.version_info[:3]} {os.environ.get('XMR_FULL', '0')}".encode())
+    return digest.hexdigest()
+
+
+def forget_stale_outputs() -> None:
+    """Delete executed chapters where `execution_key` differs from the one they were run with."""
+    note, key = BUILD / "execution.key", execution_key()
+    if note.exists() and note.read_text() == key:
+        return
+    if note.exists():
+        print("xmrlib, results, the pins or XMR_FULL changed: every chapter runs again.")
+    for stale in (".jupyter_cache", ".doctrees", "html", "jupyter_execute"):
+        shutil.rmtree(BUILD / stale, ignore_errors=True)
+    BUILD.mkdir(exist_ok=True)
+    note.write_text(key)
+
+
+def fetch_mathjax() -> None:
+    """Fill book/_vendor, which git ignores, so that the page can be read offline."""
+    lock = (ROOT / "tools" / "vendor" / "package-lock.json").read_bytes()
+    stamp = VENDOR / "stamp"
+    key = hashlib.sha256(lock).hexdigest()
+    if stamp.exists() and stamp.read_text() == key:
+        return
+    if shutil.which("npm") is None:
+        print("npm is missing: the page will load MathJax from a CDN. Install Node.js for a page that needs no network.")
+        return
+    work = ROOT / "_work" / "npm"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(ROOT / "tools" / "vendor", work)
+    done = subprocess.run(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=work, capture_output=True, text=True
+    )
+    if done.returncode:
+        print(f"npm could not fetch MathJax; the page will load it from a CDN. It said:\n{done.stderr.strip()}")
+        return
+    mathjax, target = work / "node_modules" / "mathjax", VENDOR / "vendor" / "mathjax"
+    shutil.rmtree(VENDOR, ignore_errors=True)
+    target.mkdir(parents=True)
+    for part in ("es5/tex-mml-chtml.js", "es5/output/chtml/fonts/woff-v2", "es5/input/tex/extensions", "LICENSE"):
+        place = target / Path(part).relative_to("es5") if part.startswith("es5") else target / part
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if (mathjax / part).is_dir():
+            shutil.copytree(mathjax / part, place)
+        else:
+            shutil.copy(mathjax / part, place)
+    stamp.write_text(key)
+
+
+def environment() -> dict[str, str]:
+    """What the chapters run in: a static page, so that widgets draw every state at once."""
+    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "XMR_BOOK": "1"}
+
+
+def build(strict: bool) -> int:
+    """Run Jupyter Book; its exit code."""
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(ROOT), "--path-output", str(ROOT), "--keep-going"]
+    return subprocess.run([*command, *(["-W", "-n"] if strict else [])], cwd=ROOT, env=environment()).returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lenient", action="store_true", help="build in spite of warnings, to look at a draft")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    forget_stale_outputs()
+    fetch_mathjax()
+    filled = subprocess.run([sys.executable, "tools/fill_cache.py"], cwd=ROOT, env=environment()).returncode
+    if filled:
+        print("The feature cache could not be filled; see above.")
+        return filled
+    code = build(strict=not arguments.lenient)
+    took = time.monotonic() - start
+    if code:
+        print(f"\nThe book has faults (after {took:.0f} s). A chapter that failed has its traceback in _build/html/reports.")
+        return code
+    missing = [page for page in chapters() if not (HTML / f"{page}.html").exists()]
+    if missing:
+        print(f"Not written: {', '.join(missing)}")
+        return 1
+    print(f"\nBuilt in {took:.0f} s. Open {HTML / 'index.html'} or run `make serve`.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
