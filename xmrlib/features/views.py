@@ -216,17 +216,12 @@ def _crops(picture: Any, boxes: np.ndarray) -> list:
     return parts
 
 
-def _encode(network: Backbone, crops: list) -> np.ndarray:
-    parts = [network.whole(crops[begin : begin + 2 * BATCH]).numpy() for begin in range(0, len(crops), 2 * BATCH)]
-    return np.concatenate(parts)
-
-
 def _patches(images: Images, network: Backbone, windows: Literal["five", "ten"] = "five") -> Maker:
     boxes = _windows(windows)
 
     def compute(rows: np.ndarray) -> dict[str, np.ndarray]:
         crops = [crop for picture in _pictures(images, rows) for crop in _crops(picture, boxes)]
-        return {"features": _encode(network, crops).reshape(len(rows), len(boxes), -1)}
+        return {"features": network.whole(crops).numpy().reshape(len(rows), len(boxes), -1)}
 
     return {"features": Field((len(boxes), network.dim), "float16")}, compute
 
@@ -244,7 +239,7 @@ def _regions(images: Images, network: Backbone, boxes: Boxes = "auto", most: int
         kept = [_largest(images.boxes(int(row)), most) if boxes == "truth" else windows(boxes)[:most] for row in rows]
         pictures = zip(_pictures(images, rows), kept, strict=True)
         crops = [crop for picture, found in pictures for crop in _crops(picture, found)]
-        return _padded(kept, _encode(network, crops) if crops else np.zeros((0, network.dim)), most, network.dim)
+        return _padded(kept, network.whole(crops).numpy() if crops else np.zeros((0, network.dim)), most, network.dim)
 
     return _region_fields(most, network.dim), compute
 
