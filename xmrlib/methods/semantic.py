@@ -2,7 +2,7 @@
 
 Rasiwasia et al., "A new approach to cross-modal multimedia retrieval", ACM MM 2010, section 4.2: the class
 probabilities of an image and of a text live in the same space, the simplex over the classes, so that a cosine between
-them means something. No pair is ever looked at. On most of the field's data sets its category-level MAP is hard to beat.
+them means something. No pair is ever looked at. On most of the field's data sets its MAP by category is hard to beat.
 """
 
 from __future__ import annotations

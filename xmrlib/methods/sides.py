@@ -97,7 +97,7 @@ class ImageSide:
                     f"these images have no picture and no view {self.view!r}; they bring "
                     f"{', '.join(map(repr, images.given)) or 'nothing'}. Set image_view to one of these."
                 )
-            self.fingerprint = backbone_fingerprint(self.backbone)
+            self.fingerprint = backbone_fingerprint(self.view, self.backbone)
         self.dim = self.features(images).shape[1]
         return self
 
@@ -143,7 +143,7 @@ class ImageSide:
         side = cls(state["view"], state["backbone"], state["dim"])
         side.fingerprint = state["fingerprint"]
         if side.fingerprint is not None:
-            here = backbone_fingerprint(side.backbone)
+            here = backbone_fingerprint(side.view, side.backbone)
             if here != side.fingerprint:
                 raise CheckpointError(
                     f"the model was fitted on backbone {side.backbone!r} with fingerprint {side.fingerprint}; the one "
@@ -214,13 +214,12 @@ class TextSide:
         if facts["encoder"] is not None:
             from xmrlib import features as extraction
 
-            empty = extraction.text_encoder(side.view, **side.options)
-            side.encoder = type(empty).from_state(facts["encoder"], tensors)
+            side.encoder = extraction.encoder_from_state(facts["encoder"], tensors)
         return side
 
 
-def backbone_fingerprint(backbone: str) -> str:
-    """A short name for the exact weights and scaling behind `backbone`."""
+def backbone_fingerprint(view: str, backbone: str) -> str:
+    """A short name for the exact weights, scaling and input size behind a view of `backbone`."""
     from xmrlib import features as extraction
 
-    return extraction.fingerprint(backbone)
+    return extraction.fingerprint(backbone, view)

@@ -1,0 +1,314 @@
+"""What the commands of `xmr` do; `cli.py` says how they are spelled."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import difflib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xmrlib
+
+if TYPE_CHECKING:
+    from xmrlib.data.pairs import Pairs
+    from xmrlib.methods.base import Method, MethodConfig
+
+RUN_FILE = "train.json"  # beside the model: what it was trained on
+
+
+class UsageError(ValueError):
+    """The command line asks for something that does not exist; the message names the remedy."""
+
+
+# -- data and features
+
+
+def data_list(options: argparse.Namespace) -> None:
+    """Every data set by name, and whether it is ready to load."""
+    from xmrlib import data
+
+    entries = data.listing()
+    if options.json:
+        _print_json(entries)
+        return
+    for entry in entries:
+        state = "ready" if entry["ready"] else "xmr data fetch" if entry["fetchable"] else "see xmr data show"
+        print(f"{entry['name']:12s} {entry['kind']:9s} {state:18s} {entry['title']}")
+
+
+def data_show(options: argparse.Namespace) -> None:
+    """The card of a data set: source, licence, size, split rule, known faults."""
+    from xmrlib import data
+
+    card = data.card(options.name)
+    if options.json:
+        _print_json(card.as_dict())
+    else:
+        print(card)
+
+
+def data_check(options: argparse.Namespace) -> None:
+    """Load a data set, built in, real or the reader's own table, and say what is in it."""
+    import numpy as np
+
+    pairs = _load(options)
+    split = None if pairs.split is None else {part: int((pairs.split == part).sum()) for part in np.unique(pairs.split)}
+    counts = None
+    if pairs.labels is not None:
+        found = np.bincount(pairs.labels, minlength=len(pairs.classes))
+        counts = dict(zip(pairs.classes, map(int, found), strict=False))
+    pictures = pairs.images.picture is not None
+    views = {"images": sorted(pairs.images.given), "texts": sorted(pairs.texts.given)}
+    if options.json:
+        facts = {"name": pairs.name, "images": len(pairs.images), "texts": len(pairs.texts), "pictures": pictures}
+        _print_json(facts | {"split": split, "classes": counts, "views": views})
+        return
+    print(pairs)
+    if counts:
+        print("classes  " + ", ".join(f"{name} {count}" for name, count in counts.items()))
+    print(f"pictures {'yes' if pictures else 'no'}; given features: images {views['images']}, texts {views['texts']}")
+
+
+def data_fetch(options: argparse.Namespace) -> None:
+    """Put a data set on disk where a program can fetch it."""
+    from xmrlib import data
+
+    path = data.fetch(options.name)
+    _say(options, {"path": str(path)}, f"{options.name} lies in {path}")
+
+
+def features(options: argparse.Namespace) -> None:
+    """Make the features of a view and keep them on disk; a run that was cut off goes on where it stopped."""
+    from xmrlib import features as extraction
+
+    pairs = _load(options)
+    start = time.perf_counter()
+    found = extraction.view(pairs.images, options.view, backbone=options.backbone, size=options.size)
+    shape = list(getattr(found, "features", found).shape)
+    seconds = time.perf_counter() - start
+    about = {"data": pairs.name, "view": options.view, "shape": shape, "seconds": round(seconds, 1)}
+    _say(options, about, f"{pairs.name}: {options.view} {tuple(shape)} in {seconds:.1f} s")
+
+
+# -- train, evaluate, search
+
+
+def train(options: argparse.Namespace) -> None:
+    """Fit a method on the training split, score it on the validation split, save it."""
+    from xmrlib import evaluate
+    from xmrlib.methods import METHODS
+
+    method = METHODS[options.method]
+    config = config_from(method.Config, options.config)
+    if options.list_config:
+        for field in dataclasses.fields(config):
+            print(f"{field.name} = {json.dumps(getattr(config, field.name))}")
+        return
+    if not options.data or not options.out:
+        raise UsageError("train needs --data NAME and --out FOLDER.")
+    pairs = _load(options)
+    val = _part(pairs, "val", required=False)
+    start = time.perf_counter()
+    model = method(config).fit(pairs.train, val=val)
+    seconds = time.perf_counter() - start
+    path = model.save(options.out)
+    metrics = {} if val is None else dict(evaluate.report(model.similarity(val), val).metrics)
+    about = {
+        "method": options.method,
+        "data": options.data if options.data in _names() else str(Path(options.data).resolve()),
+        "data_options": dict(_assignments(options.data_option)),
+        "texts": options.texts,
+        "config": dataclasses.asdict(config),
+        "chosen": model.facts,
+        "validation": metrics,
+        "seconds_train": round(seconds, 2),
+        "xmrlib": xmrlib.__version__,
+    }
+    _write(path.parent / RUN_FILE, json.dumps(about, indent=1) + "\n")
+    chosen = ", ".join(f"{name} {_short(value)}" for name, value in model.facts.items()) or "nothing left to choose"
+    lines = [f"{pairs!r}", f"{model.name} fitted in {seconds:.1f} s: {chosen}"]
+    if metrics:
+        lines.append("validation: " + ", ".join(f"{k} {_short(v)}" for k, v in metrics.items()))
+    _say(options, about | {"path": str(path)}, "\n".join([*lines, f"saved {path}"]))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Score a trained model on one split."""
+    from xmrlib import evaluate as measures
+
+    model, pairs = _trained(options)
+    part = _part(pairs, options.split)
+    report = measures.report(model.similarity(part), part, protocol=options.protocol)
+    if options.json:
+        about = {"model": model.name, "data": pairs.name, "split": options.split, "protocol": options.protocol}
+        _print_json(about | {"images": len(part.images), "texts": len(part.texts), "metrics": dict(report.metrics)})
+    else:
+        print(f"{model.name} on {pairs.name}, {options.split}: {len(part.images):,} images, {len(part.texts):,} texts")
+        print(report)
+
+
+def search(options: argparse.Namespace) -> None:
+    """Answer a sentence with images, or a picture with texts."""
+    from PIL import Image, UnidentifiedImageError
+
+    from xmrlib import data
+    from xmrlib.page import CREDIT, Hit, results_page
+
+    if (options.query is None) == (options.image is None):
+        raise UsageError('search needs either a sentence, "boats near an island", or --image FILE.')
+    model, pairs = _trained(options)
+    part = pairs if options.split == "all" else _part(pairs, options.split)
+    query: Any = options.query
+    if options.image is not None:
+        try:
+            query = Image.open(options.image).convert("RGB")
+        except UnidentifiedImageError:
+            raise UsageError(f"{options.image} is no picture that can be read. Give a PNG or JPEG file.") from None
+    hits = []
+    for rank, (score, row) in enumerate(_best(model, part, query, options.top), start=1):
+        image = row if options.image is None else int(part.image_of_text[row])
+        label = None if part.labels is None else part.classes[int(part.labels[image])]
+        if options.image is None:
+            own = (part.image_of_text == row).nonzero()[0]
+            text = part.texts[int(own[0])] if part.texts.fragments is not None and len(own) else None
+            picture = part.images[row] if options.html and part.images.picture is not None else None
+            hits.append(Hit(rank, score, part.images.ids[row], label, text, picture))
+        else:
+            text = part.texts[row] if part.texts.fragments is not None else None
+            hits.append(Hit(rank, score, part.texts.ids[row], label, text))
+    if options.html:
+        about = f"The best {len(hits)} of {pairs.name} ({options.split}), found by {model.name}."
+        _write(Path(options.html), results_page(query, hits, about, CREDIT if pairs.name in data.BUILT_IN else ""))
+    plain = [{k: v for k, v in vars(hit).items() if k != "picture"} for hit in hits]
+    lines = [f"{hit.rank:3d}  {hit.score:6.3f}  {hit.id:24s} {hit.label or '':12s} {hit.text or ''}" for hit in hits]
+    _say(options, plain, "\n".join(lines + ([f"page: {options.html}"] if options.html else [])))
+
+
+def _best(model: Method, part: Pairs, query: Any, top: int) -> list[tuple[float, int]]:
+    """The scores and rows of the best `top`: by an index where the method embeds, else by comparing with everything."""
+    from xmrlib.methods import EmbeddingMethod
+    from xmrlib.search import Index
+
+    by_text = isinstance(query, str)
+    if isinstance(model, EmbeddingMethod):
+        gallery = model.embed_images(part.images) if by_text else model.embed_texts(part.texts)
+        wanted = model.embed_texts([query]) if by_text else model.embed_images([query])
+        scores, rows = Index(gallery).search(wanted, k=min(top, len(gallery)))
+        return [(float(s), int(r)) for s, r in zip(scores[0], rows[0], strict=True)]
+    scores = model.similarity(part.images, [query])[:, 0] if by_text else model.similarity([query], part.texts)[0]
+    found = scores.topk(min(top, len(scores)))
+    return [(float(s), int(r)) for s, r in zip(found.values, found.indices, strict=True)]
+
+
+def reproduce(options: argparse.Namespace) -> None:
+    """Run a recipe: train and evaluate every row of one table of the book, and write results/NAME.json."""
+    folder = Path(xmrlib.__file__).parent.parent / "recipes"
+    known = sorted(p.stem for p in folder.glob("*.py") if p.stem != "common") if folder.is_dir() else []
+    if not known:
+        raise UsageError("recipes are not installed with the package: clone the repository and run xmr inside it.")
+    if options.recipe not in known:
+        raise UsageError(f"there is no recipe {options.recipe!r}; there are {', '.join(known)}.")
+    ended = subprocess.run([sys.executable, str(folder / f"{options.recipe}.py"), *options.arguments], check=False)
+    if ended.returncode:
+        raise UsageError(
+            f"recipe {options.recipe} stopped with exit code {ended.returncode}; its message stands above."
+        )
+
+
+# -- shared pieces
+
+
+def config_from(kind: type[MethodConfig], assignments: Sequence[str]) -> MethodConfig:
+    """A configuration from `key=value` words; values are JSON or plain, `text_options.dim=200` reaches inside."""
+    fields = {field.name for field in dataclasses.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in _assignments(assignments):
+        name, _, inner = key.partition(".")
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"{kind.__name__} has no {name!r}; it has {', '.join(sorted(fields))}.{hint}")
+        if inner:
+            values.setdefault(name, {})[inner] = value
+        else:
+            values[name] = value
+    try:
+        return kind(**values)
+    except TypeError as fault:
+        raise UsageError(f"{kind.__name__} does not take {' '.join(assignments)}: {fault}.") from None
+
+
+def _assignments(words: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{word!r} is not of the form key=value.")
+        try:
+            yield key, json.loads(value)
+        except json.JSONDecodeError:
+            yield key, {"none": None, "true": True, "false": False}.get(value.lower(), value)
+
+
+def _names() -> tuple[str, ...]:
+    from xmrlib import data
+
+    return data.names()
+
+
+def _load(options: argparse.Namespace) -> Pairs:
+    from xmrlib import data
+
+    pairs = data.load(options.data, **dict(_assignments(options.data_option)))
+    return pairs.with_texts(options.texts) if options.texts else pairs
+
+
+def _part(pairs: Pairs, name: str, required: bool = True) -> Pairs | None:
+    from xmrlib.data.pairs import DataError
+
+    with contextlib.nullcontext() if required else contextlib.suppress(DataError):
+        return getattr(pairs, name)
+    return None
+
+
+def _trained(options: argparse.Namespace) -> tuple[Method, Pairs]:
+    """The model of a run, and the data it is to be used on: those it was trained on, unless told otherwise."""
+    from xmrlib import methods
+
+    model = methods.load(options.model)
+    run = methods.base.checkpoint_path(options.model).parent / RUN_FILE
+    if options.data is None:
+        if not run.is_file():
+            raise UsageError(
+                f"{options.model} does not say what it was trained on ({RUN_FILE} is missing). Give --data."
+            )
+        about = json.loads(run.read_text())
+        options.data, options.texts = about["data"], options.texts or about["texts"]
+        if not options.data_option:
+            options.data_option = [f"{key}={json.dumps(value)}" for key, value in about["data_options"].items()]
+    return model, _load(options)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False, default=float))
+
+
+def _say(options: argparse.Namespace, value: Any, text: str) -> None:
+    _print_json(value) if options.json else print(text)
