@@ -58,7 +58,9 @@ def fetch_mathjax() -> None:
     if stamp.exists() and stamp.read_text() == key:
         return
     if shutil.which("npm") is None:
-        print("npm is missing: the page will load MathJax from a CDN. Install Node.js for a page that needs no network.")
+        print(
+            "npm is missing: the page will load MathJax from a CDN. Install Node.js for a page that needs no network."
+        )
         return
     work = ROOT / "_work" / "npm"
     shutil.rmtree(work, ignore_errors=True)
@@ -89,7 +91,14 @@ def environment() -> dict[str, str]:
 
 def build(strict: bool) -> int:
     """Run Jupyter Book; its exit code."""
-    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(ROOT), "--path-output", str(ROOT), "--keep-going"]
+    command = [
+        str(Path(sys.executable).parent / "jupyter-book"),
+        "build",
+        str(ROOT),
+        "--path-output",
+        str(ROOT),
+        "--keep-going",
+    ]
     return subprocess.run([*command, *(["-W", "-n"] if strict else [])], cwd=ROOT, env=environment()).returncode
 
 
@@ -107,7 +116,9 @@ def main() -> int:
     code = build(strict=not arguments.lenient)
     took = time.monotonic() - start
     if code:
-        print(f"\nThe book has faults (after {took:.0f} s). A chapter that failed has its traceback in _build/html/reports.")
+        print(
+            f"\nThe book has faults (after {took:.0f} s). A chapter that failed has its traceback in _build/html/reports."
+        )
         return code
     missing = [page for page in chapters() if not (HTML / f"{page}.html").exists()]
     if missing:

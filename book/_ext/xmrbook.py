@@ -77,7 +77,10 @@ class QuizDirective(SphinxDirective):
             (not question, "has no question"),
             (len(options) < 2, f"has {len(options)} options; write at least two as '- [ ] text' or '- [x] text'"),
             (not any(right for right, _, _ in options), "has no right option; mark one with '- [x]'"),
-            (not all(text for _, _, text in options), "has an option without an explanation (blank line, then indented)"),
+            (
+                not all(text for _, _, text in options),
+                "has an option without an explanation (blank line, then indented)",
+            ),
         ]
         for broken, message in faults:
             if broken:
