@@ -61,8 +61,10 @@ FAMILY_RULES = tuple(
         (r"squared|circled latin|information source|input symbol", "squared words"),
         (r"suit$", "card suits"),
         (r"^earth globe", "earth globes"),
-        (r"aries|taurus|gemini|cancer|^leo$|virgo|libra|scorpius|sagittarius|capricorn|aquarius|pisces|ophiuchus",
-         "zodiac"),
+        (
+            r"aries|taurus|gemini|cancer|^leo$|virgo|libra|scorpius|sagittarius|capricorn|aquarius|pisces|ophiuchus",
+            "zodiac",
+        ),
         (r"question mark|exclamation", "question and exclamation marks"),
         (r"heart(?!ed)|hearts\b", "hearts"),
         (r"^family|couple|^kiss$|holding hands|^kiss\b.*(man|woman)|bunny ears", "couples and families"),
