@@ -76,10 +76,9 @@ class Backbone:
         picture = picture.convert("RGB")
         if self.frame == "centre":
             shorter = round(self.size * 8 / 7)
-            ratio = shorter / min(picture.size)
-            sides = [max(shorter, round(side * ratio)) for side in picture.size]
+            sides = [shorter * side // min(picture.size) for side in picture.size]
             picture = picture.resize(sides, Image.Resampling.BILINEAR)
-            left, top = ((side - self.size) // 2 for side in picture.size)
+            left, top = (round((side - self.size) / 2) for side in picture.size)
             picture = picture.crop((left, top, left + self.size, top + self.size))
         elif picture.size != (self.size, self.size):
             picture = picture.resize((self.size, self.size), Image.Resampling.BICUBIC)
@@ -138,10 +137,12 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {"lite0": _lite0}
 
 @lru_cache(maxsize=8)
 def backbone(name: str = "lite0", size: int = 224) -> Backbone:
-    """The backbone called `name`, for square inputs of `size` pixels a side.
+    """The backbone called `name` ("lite0", "vgg19", "resnet50"), for square inputs of `size` pixels a side.
 
     Raises `ValueError` for an unknown name, and an error with the remedy where the weights cannot be had.
     """
+    from xmrlib.features import published  # noqa: F401  adds torchvision's networks to the table
+
     if name not in BACKBONES:
         raise ValueError(f"unknown backbone {name!r}; there are {', '.join(BACKBONES)}.")
     if size < 32 or size % 32:

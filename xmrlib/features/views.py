@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def fingerprint(name: str = "lite0", view: str = "whole", size: int | None = Non
 def view(
     images: Images,
     name: str = "whole",
-    backbone: str = "lite0",
+    backbone: str | Any = "lite0",
     size: int | None = None,
     dtype: torch.dtype = torch.float32,
     **options: Any,
@@ -115,9 +116,11 @@ def view(
     patches  (n, p, d) the same windows for every picture, windows="five" or "ten"
     pixels   (n, 3, size, size) of bytes, framed but not scaled; `backbone(...).scaled(pixels)` does the rest
 
-    size     side of the network's input in pixels, a multiple of 32; by default 160 for whole (a little less good than
-             224, in less than half the time), 224 for grid and pixels, 96 for regions, 128 for patches
-    dtype    of the answer; on disk all but `whole` is kept in half precision
+    backbone  "lite0", "vgg19", "resnet50", for regions also "fasterrcnn"; or a `Backbone` (or `Detector`) itself
+    size      side of the network's input in pixels, a multiple of 32; by default 160 for whole (a little less good
+              than 224, in less than half the time), 224 for grid and pixels, 96 for regions, 128 for patches; for
+              torchvision's networks 224 for whole, as they were trained
+    dtype     of the answer; on disk all but `whole` is kept in half precision
 
     Features that came with the data (`images.given[name]`) win. Others are computed, once where the images have a key:
     the feature store under `XMR_CACHE` then keeps them row by row.
@@ -136,7 +139,8 @@ def view(
     network = _network(backbone, name, size)
     if name == "pixels":
         return torch.cat([network.pixels([images[int(i)] for i in part]) for part in _batches(np.arange(len(images)))])
-    maker = _detected if backbone in DETECTORS else MAKERS[name]
+    maker = _detected if hasattr(network, "regions") else MAKERS[name]
+    options = _options(maker, name, images, network, options)
     fields, compute = maker(images, network, **options)
     rows = _rows(images, name, network, options, fields, compute)
     found = {key: torch.from_numpy(block) for key, block in rows.items()}
@@ -147,15 +151,31 @@ def view(
     return Regions(features[:, :most], found["boxes"][:, :most], found["mask"][:, :most])
 
 
-def _network(name: str, view: str, size: int | None) -> Any:
+def _network(name: str | Backbone, view: str, size: int | None) -> Any:
+    if not isinstance(name, str):
+        return name
     if name in DETECTORS:
         if view != "regions":
             raise ValueError(f"{name!r} finds regions; it has no view {view!r}. Use backbone='lite0' or 'resnet50'.")
-        from xmrlib.features.detector import detector
+        from xmrlib.features.published import detector
 
         return detector(name)
     default = SIZES.get(view, 224)
     return backbone(name, size or (224 if name != "lite0" and view in ("whole", "grid") else default))
+
+
+def _options(maker: Callable, name: str, images: Images, network: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with all defaults written out: what is the same must have one name in the store."""
+    try:
+        bound = inspect.signature(maker).bind(images, network, **options)
+    except TypeError:
+        known = ", ".join(list(inspect.signature(maker).parameters)[2:]) or "none"
+        raise ValueError(f"the view {name!r} has these options: {known}; not {', '.join(options)}.") from None
+    bound.apply_defaults()
+    full = dict(list(bound.arguments.items())[2:])
+    if full.get("boxes") == "auto":
+        full["boxes"] = "truth" if images.boxes is not None else "ten"
+    return full
 
 
 def _given(images: Images, name: str) -> Tensor | Regions:
@@ -230,8 +250,6 @@ _windows = windows
 
 
 def _regions(images: Images, network: Backbone, boxes: Boxes = "auto", most: int = 12) -> Maker:
-    if boxes == "auto":
-        boxes = "truth" if images.boxes is not None else "ten"
     if boxes == "truth" and images.boxes is None:
         raise DataError("boxes='truth' needs the true boxes, which this data set does not have; use boxes='ten'.")
 
