@@ -22,7 +22,8 @@ STYLE = """
  line-height:1.4}
 .xmr-explore *{box-sizing:border-box}
 .xmr-explore .xmr-card{background:#fff;border-radius:8px;overflow:hidden;padding:.25rem}
-.xmr-explore .xmr-card img{display:block;width:100%;height:auto;margin:0;filter:none!important;background:#fff}
+.xmr-explore .xmr-card img{display:block;width:100%;height:auto;margin:0;padding:0!important;filter:none!important;
+ background:#fff}
 .xmr-explore [hidden]{display:none!important}
 .xmr-explore .xmr-controls{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;align-items:center;margin:.5rem 0}
 .xmr-explore label{display:flex;flex-wrap:wrap;gap:.25rem .6rem;align-items:center;margin:0}

@@ -19,7 +19,7 @@ _STYLE = f"""
  grid-template-columns:repeat(auto-fill,minmax(7rem,1fr))}}
 .xmr-explore ol.xmr-hits.xmr-words{{grid-template-columns:1fr}}
 .xmr-explore ol.xmr-hits li{{margin:0;border:2px solid var(--xmr-line);border-radius:6px;padding:.3rem;min-width:0}}
-.xmr-explore li img{{display:block;width:100%;height:auto;border-radius:4px;margin:0 0 .25rem;filter:none!important}}
+.xmr-explore li img{{display:block;width:100%;height:auto;border-radius:4px;margin:0 0 .25rem;padding:0!important;filter:none!important}}
 .xmr-explore ol.xmr-hits li.xmr-pair{{border:3px solid {look.right_colour}}}
 .xmr-explore ol.xmr-hits li.xmr-class{{border-color:{look.same_class_colour}}}
 .xmr-explore ol.xmr-hits li.xmr-wrong{{border:2px dashed #B4476C}}
@@ -34,7 +34,7 @@ _STYLE = f"""
 .xmr-explore legend{{font-size:1em;padding:0;margin:0 0 .2rem}}
 .xmr-explore .xmr-thumbs{{display:flex;flex-wrap:wrap;gap:.3rem}}
 .xmr-explore .xmr-thumbs label{{position:relative;width:3.4rem}}
-.xmr-explore .xmr-thumbs img{{display:block;width:100%;height:auto;border-radius:4px;margin:0;filter:none!important;
+.xmr-explore .xmr-thumbs img{{display:block;width:100%;height:auto;border-radius:4px;margin:0;padding:0!important;filter:none!important;
  outline:2px solid transparent;outline-offset:1px}}
 .xmr-explore .xmr-thumbs input{{position:absolute;opacity:0;inset:0;margin:0;width:100%;height:100%;cursor:pointer}}
 .xmr-explore .xmr-thumbs input:checked+img{{outline:3px solid var(--xmr-accent)}}

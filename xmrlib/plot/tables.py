@@ -1,0 +1,185 @@
+"""Numbers on the page: recorded results as a table, and values that prose can quote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xmrlib import settings
+
+# What the measures of a recorded result are called in a table, in the order in which they stand there.
+MEASURES = {
+    "map_i2t": "MAP image→text",
+    "map_t2i": "MAP text→image",
+    "map_avg": "MAP mean",
+    "map_all_i": "MAP image→all",
+    "map_all_t": "MAP text→all",
+    "r1_i2t": "R@1 image→text",
+    "r5_i2t": "R@5 image→text",
+    "r10_i2t": "R@10 image→text",
+    "r1_t2i": "R@1 text→image",
+    "r5_t2i": "R@5 text→image",
+    "r10_t2i": "R@10 text→image",
+    "medr_i2t": "median rank image→text",
+    "medr_t2i": "median rank text→image",
+    "twin_i2t": "twins image→text",
+    "twin_t2i": "twins text→image",
+    "pointing_regions": "pointing, regions",
+    "pointing_words": "pointing, words",
+    "pointing_relations": "pointing, relations",
+    "probe_accuracy": "modality told apart",
+}
+
+
+class ResultsTable:
+    """Recorded rows as a table that notebooks, the book and a terminal can show.
+
+    stale   the methods whose sources have changed since their rows were recorded
+    """
+
+    def __init__(
+        self, head: list[str], rows: list[list[str]], notes: list[str], caption: str, stale: list[str]
+    ) -> None:  # fmt: skip
+        self.head, self.rows, self.notes, self.caption, self.stale = head, rows, notes, caption, stale
+
+    @property
+    def banner(self) -> str:
+        """The warning above a table that is out of date, else nothing."""
+        if not self.stale:
+            return ""
+        return f"Out of date: the sources of {', '.join(self.stale)} have changed since these numbers were recorded."
+
+    def _repr_html_(self) -> str:
+        banner = f'<p class="xmr-stale" role="note"><strong>⚠ {escape(self.banner)}</strong></p>' if self.banner else ""
+        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.head)
+        body = ""
+        for first, *rest in self.rows:
+            cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+            body += f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>'
+        notes = "".join(f"<br>{escape(note)}" for note in self.notes)
+        return (
+            f'{banner}<div class="xmr-scroll" tabindex="0" role="region" aria-label="{escape(self.caption)}">'
+            f'<table class="xmr-results table"><caption>{escape(self.caption)}{notes}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
+
+    def _repr_markdown_(self) -> str:
+        lines = [f"**⚠ {self.banner}**", ""] if self.banner else []
+        lines += ["| " + " | ".join(self.head) + " |", "|---" + "|---:" * (len(self.head) - 1) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join([*lines, "", self.caption, *self.notes])
+
+    def __str__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
+        lines = []
+        for row in (self.head, *self.rows):
+            lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return "\n".join([*([self.banner] if self.banner else []), *lines, self.caption, *self.notes])
+
+    __repr__ = __str__
+
+
+def results_table(
+    path: str | Path, measures: Sequence[str] | None = None, *, caption: str = "",
+    current_hash: Callable[[Mapping[str, Any]], str] | None = None, digits: int = 3,
+) -> ResultsTable:  # fmt: skip
+    """Show a recorded result (`results/*.json`) as a table of means with 95 % intervals.
+
+    measures      which measures, by their recorded names; without, all that any row has
+    current_hash  given a row, the hash of its sources as they are now: where it differs, the table carries a banner
+    digits        decimals
+
+    An interval is the recorded one (`low`, `high`) or Student's over the seeds; a row with one seed has none. A row
+    copied from a publication (it names a `source`) is marked †. Raises ValueError where the file is not a result.
+    """
+    path = Path(path)
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        rows = held["rows"]
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: run its recipe first (recipes/{path.stem}.py).") from None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise ValueError(f"{path} is not a recorded result: JSON with a list of 'rows' is expected.") from None
+    found = {measure for row in rows for measure in row["metrics"]}
+    chosen = list(measures) if measures else [*(m for m in MEASURES if m in found), *sorted(found - {*MEASURES})]
+    if unknown := [measure for measure in chosen if measure not in found]:
+        raise ValueError(f"{path.name} has no measure {', '.join(unknown)}; it has {', '.join(sorted(found))}.")
+    body, stale, copied = [], [], False
+    for row in rows:
+        name = _name(row)
+        if row.get("source"):
+            copied, name = True, f"{name} †"
+        elif current_hash is not None and row.get("source_hash") != current_hash(row):
+            stale.append(name)
+        body.append([name, *(_cell(row["metrics"].get(measure), digits, measure) for measure in chosen)])
+    seeds = sorted({len(row.get("seeds", [])) for row in rows if not row.get("source")})
+    protocol = f"{held['protocol']} protocol" if "protocol" in held else ""
+    parts = [held.get("dataset", ""), held.get("split", ""), protocol]
+    told = ", ".join(part for part in parts if part)
+    if seeds and seeds[-1]:
+        many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        told += f"; {many} seed{'s' if many != '1' else ''}"
+    notes = [note for note in ("† copied from the publication, not run here." if copied else "", _made(held)) if note]
+    head = ["method", *(MEASURES.get(measure, measure) for measure in chosen)]
+    return ResultsTable(head, body, notes, caption or told, list(dict.fromkeys(stale)))
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    extra = [str(row[key]) for key in ("variant", "ablation") if row.get(key) and row[key] != "paper"]
+    return f"{row['method']} ({', '.join(extra)})" if extra else str(row["method"])
+
+
+def _cell(metric: Any, digits: int, measure: str) -> str:
+    if metric is None:
+        return "–"
+    form = f"{{:.{1 if measure.startswith('medr') else digits}f}}"
+    if isinstance(metric, int | float):
+        return form.format(metric)
+    shown = form.format(metric["mean"])
+    if "low" in metric and "high" in metric:
+        return f"{shown} [{form.format(metric['low'])}, {form.format(metric['high'])}]"
+    values = metric.get("values") or []
+    if len(values) < 2:
+        return shown
+    from scipy.stats import t
+
+    return f"{shown} ± {form.format(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))}"
+
+
+def _made(held: Mapping[str, Any]) -> str:
+    versions = held.get("versions", {})
+    torch = f"torch {versions['torch']}" if "torch" in versions else ""
+    parts = [held.get("date", "")[:10], held.get("device", ""), torch]
+    told = ", ".join(part for part in parts if part)
+    return f"Recorded {told}." if told else ""
+
+
+class _Plain:
+    """A value that shows as bare words: prose wants 0.71, not '0.71'."""
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def __repr__(self) -> str:
+        return self.words
+
+
+def glue(name: str, value: Any, format: str = "{}") -> None:
+    """Hand a number of this run to the prose: `glue("map", 0.7134, "{:.2f}")`, then {glue:text}`map` in the text.
+
+    In the book the number is stored without being displayed; elsewhere nothing happens, since prose cannot change.
+    Raises ValueError where the format does not fit the value.
+    """
+    try:
+        words = format.format(value)
+    except (ValueError, IndexError, KeyError) as fault:
+        raise ValueError(f"format {format!r} does not fit {name} = {value!r}: {fault}.") from None
+    if settings.in_book():
+        from myst_nb import glue as store
+
+        store(name, _Plain(words), display=False)
