@@ -127,7 +127,7 @@ def map_all(
 
     >>> scores = torch.tensor([[.9, .1, .8], [.2, .7, .3], [.6, .5, .4]])
     >>> print(map_all(scores, torch.tensor([0, 1, 0])))
-    MAP  i2t 0.9444  t2i 0.9444  avg 0.9444  (ties: expected)
+    MAP  i2t 0.9444  t2i 1.0000  avg 0.9722  (ties: expected)
     """
     scores = as_matrix(scores, "scores", ("image", "text"))
 
@@ -230,8 +230,8 @@ def one_direction(
         query, (noun, other) = int(np.argmax(without)), nouns
         raise ValueError(
             f"{noun} {query} has class {query_labels[query]}, which no {other} of the gallery has "
-            f"({int(without.sum())} of {len(without)} {noun} queries): average precision is not defined. Check the labels, "
-            'or leave such queries out of the mean with without_relevant="exclude" where some remain.'
+            f"({int(without.sum())} of {len(without)} {noun} queries): average precision is not defined. Check the "
+            'labels, or leave such queries out of the mean with without_relevant="exclude" where some remain.'
         )
     query_class = np.where(without, -1, place)
     return list_average_precision(
