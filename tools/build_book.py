@@ -116,9 +116,8 @@ def main() -> int:
     code = build(strict=not arguments.lenient)
     took = time.monotonic() - start
     if code:
-        print(
-            f"\nThe book has faults (after {took:.0f} s). A chapter that failed has its traceback in _build/html/reports."
-        )
+        print(f"\nThe book has faults (after {took:.0f} s); they are named above.")
+        print("A chapter that failed has its traceback in _build/html/reports.")
         return code
     missing = [page for page in chapters() if not (HTML / f"{page}.html").exists()]
     if missing:

@@ -26,11 +26,7 @@ def fill() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name, view, options in NEEDED:
             start = time.monotonic()
-            try:
-                features = xmr.features.view(xmr.data.load(name).images, view, **options)
-            except (AttributeError, ImportError, ModuleNotFoundError) as missing:
-                print(f"features of {name}, {view}: not yet ({missing})")
-                continue
+            features = xmr.features.view(xmr.data.load(name).images, view, **options)
             took = time.monotonic() - start
             print(f"features of {name}, {view}: {tuple(features.shape)}, {took:.1f} s", flush=True)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import directives
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -196,6 +197,26 @@ def read_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, 
     lines[:] = to_restructuredtext(lines)
 
 
+def find_where_exported(app: Sphinx, env: Any, node: nodes.Element, content: nodes.Element) -> nodes.Element | None:
+    """A name is documented where a reader imports it: `xmrlib.data.pairs.Pairs` is found as `xmrlib.data.Pairs`.
+
+    A type in a signature may have no page of its own; what a chapter refers to must have one.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.get_domain("py")
+    match = re.fullmatch(r"(xmrlib\.\w+)\.\w+\.(\w.*)", node["reftarget"])
+    if match and f"{match[1]}.{match[2]}" in domain.objects:
+        exported = f"{match[1]}.{match[2]}"
+        return domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], exported, node, content)
+    parent = node.parent
+    while parent is not None:
+        if isinstance(parent, addnodes.desc_signature | nodes.field):
+            return content
+        parent = parent.parent
+    return None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("quiz", QuizDirective)
     app.add_directive("chapter-box", ChapterBox)
@@ -203,6 +224,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(quiz_option, html=(visit_option, _close("details")))
     app.add_node(quiz_text, html=(visit_text, _close("summary")))
     app.add_node(quiz_answer, html=(visit_answer, _close("div")))
+    app.connect("missing-reference", find_where_exported)
     app.connect("config-inited", use_vendored_scripts)
     app.connect("doctree-read", add_colab_badge)
     app.connect("html-page-context", mend_page, priority=900)
