@@ -66,7 +66,7 @@ def load(
     clutter     how many small props, never named, lie in each picture
     family      how many scenes make a family, which shares objects (1: no families)
     sharing     how many objects a family shares
-    novel       share of test families that may show drawings, and state pairs of object and relation, unseen in training
+    novel       share of test families that may show drawings and state (object, relation) pairs kept out of training
 
     Raises `DataError` where a knob is outside its range.
 
@@ -76,8 +76,19 @@ def load(
     """
     shares = (twins,) * 3 if isinstance(twins, int | float) else tuple(twins)
     knobs = Knobs(
-        seed, strangers, named, nonvisual, background, shares, tuple(relations), language, clutter, family, sharing, novel
-    )  # fmt: skip
+        seed=seed,
+        strangers=strangers,
+        named=named,
+        nonvisual=nonvisual,
+        background=background,
+        twins=shares,
+        relations=tuple(relations),
+        language=language,
+        clutter=clutter,
+        family=family,
+        sharing=sharing,
+        novel=novel,
+    )
     counts = {"train": train, "val": val, "test": test}
     _check(counts, size, knobs)
     return _compose(tuple(counts.items()), size, knobs)
@@ -111,7 +122,7 @@ def _compose(counts: tuple[tuple[str, int], ...], size: int, knobs: Knobs) -> Pa
     truth = tuple(scene for part, count in counts for scene in scenes(part, count, knobs))
     ids = tuple(scene.id for scene in truth)
     default = knobs == Knobs() and counts == (("train", 3000), ("val", 500), ("test", 1000))
-    recipe = repr((VERSION, openmoji.package_version(), counts, size, sorted(asdict(knobs).items())))
+    recipe = repr((VERSION, FROZEN, openmoji.package_version(), counts, size, sorted(asdict(knobs).items())))
     return Pairs(
         name=VERSION if default else f"{VERSION} (turned)",
         images=Images(
@@ -167,7 +178,7 @@ CARD = Card(
     fetch="nothing to fetch: generated on the spot, the same bytes for the same knobs",
     cite="OpenMoji, the open-source emoji and icon project, HfG Schwäbisch Gmünd, 2018 ff.",
     faults=(
-        "A made world: 220 nouns, one line style, sentences from patterns. What works here need not work on photographs.",
+        "A made world: 220 nouns, one line style, sentences from patterns. Photographs are another matter.",
         "A text speaks of one object by one word, always the same: there are no synonyms and no pronouns.",
         "'Above' means higher in the picture; on the ground that is further away.",
         "Sizes are sizes in the picture: a snail may be bigger than a house.",

@@ -50,7 +50,7 @@ class Knobs:
 
     seed: int = 1
     strangers: float = 0.35
-    named: float = 0.5
+    named: float = 0.6
     nonvisual: float = 1.2
     background: float = 0.3
     twins: tuple[float, float, float] = (0.5, 0.25, 0.25)
@@ -267,7 +267,7 @@ def _texts(
     while len(chosen) < min(2, len(sayable)):
         chosen.append(language.pick(rng, [number for number in sayable if number not in chosen]))
     spoken = {number for _, _, numbers in plans for number in numbers[0]}
-    for _ in range((1 if swap is None else 0) + (rng.random_sample() < 0.45)):
+    for _ in range((1 if swap is None else 0) + (rng.random_sample() < 0.6)):
         said = {(numbers[0][0], numbers[0][1]) for _, _, numbers in plans}
         candidates = [
             statement
@@ -286,9 +286,8 @@ def _texts(
     rest = [rest[i] for i in rng.permutation(len(rest))]
     if rest:
         plans.append((language.object_wording(rng, knobs.language), (), (tuple(rest[:4]),) * len(members)))
-    talks = [language.talk(rng) for _ in range(int(knobs.nonvisual + rng.random_sample()))]
-    if len(plans) + len(talks) < 2:
-        talks.append(language.talk(rng))
+    # A text has at least two sentences.
+    talks = language.talk(rng, max(int(knobs.nonvisual + rng.random_sample()), 2 - len(plans)))
     order = rng.permutation(len(plans) + len(talks))
     texts = []
     for twin in range(len(members)):
@@ -318,9 +317,7 @@ def _twin_plan(rng: np.random.RandomState, swap: Swap, knobs: Knobs):
     return pattern, (CONVERSE[kind] if back != turned else kind,), pairs
 
 
-def _scene(
-    theme: str, family: int, draft: Draft, sentences: list[Sentence], swap: Swap | None, novel: bool
-) -> Scene:
+def _scene(theme: str, family: int, draft: Draft, sentences: list[Sentence], swap: Swap | None, novel: bool) -> Scene:
     objects = tuple(
         Object(one.name, one.drawing, one.mirrored, one.role, one.stands, box)
         for one, box in zip(draft.figures, draft.boxes, strict=True)

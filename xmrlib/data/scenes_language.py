@@ -20,13 +20,13 @@ RELATION_PATTERNS: dict[str, tuple[str, ...]] = {
     "left": (
         "{0} {is:0} to the [left] of {1}.",
         "To the [left] of {1} {is:0} {0}.",
-        "{0} {stands:0} on the [left] side of {1}.",
+        "{0} {is:0} on the [left] side of {1}.",
         "Look [left] of {1} and you find {0}.",
     ),
     "right": (
         "{0} {is:0} to the [right] of {1}.",
         "To the [right] of {1} {is:0} {0}.",
-        "{0} {stands:0} on the [right] side of {1}.",
+        "{0} {is:0} on the [right] side of {1}.",
         "Look [right] of {1} and you find {0}.",
     ),
     "above": (
@@ -129,8 +129,7 @@ TALK = tuple(
     """.strip().splitlines()
 )
 
-_VERBS = {"is": ("is", "are"), "stands": ("stands", "stand"), "keeps": ("keeps", "keep"), "looks": ("looks", "look"),
-          "takes": ("takes", "take")}  # fmt: skip
+_VERBS = {"is": ("is", "are"), "keeps": ("keeps", "keep"), "looks": ("looks", "look"), "takes": ("takes", "take")}
 _SLOT = re.compile(r"\{(?:(?P<verb>[a-z]+):)?(?P<slot>\d|list)\}|\[(?P<telling>[A-Za-z]+)\]")
 _CHOICE = re.compile(r"\(([^()]*)\)")
 
@@ -203,9 +202,10 @@ class Speaker:
         return text + phrase
 
 
-def talk(rng: np.random.RandomState) -> Sentence:
-    """A sentence about what no picture shows."""
-    return Sentence(_CHOICE.sub(lambda found: pick(rng, found[1].split("|")), pick(rng, TALK)), "talk")
+def talk(rng: np.random.RandomState, count: int) -> list[Sentence]:
+    """`count` sentences about what no picture shows, no two from one pattern."""
+    patterns = [TALK[place] for place in rng.permutation(len(TALK))[:count]]
+    return [Sentence(_CHOICE.sub(lambda found: pick(rng, found[1].split("|")), one), "talk") for one in patterns]
 
 
 def wording(

@@ -14,7 +14,7 @@ import numpy as np
 from xmrlib.data.scenes_truth import Box, fails, holds
 from xmrlib.data.scenes_world import THINGS, Place, aspect
 
-REFERENCE = 0.275  # the drawn size of a thing of natural size 1, as a fraction of the picture
+REFERENCE = 0.33  # the drawn size of a thing of natural size 1, as a fraction of the picture
 AIR_BETWEEN = 0.012  # the least gap between two boxes
 EDGE = 0.012
 TWIN_KINDS = ("left-right", "above-below", "near", "size")
@@ -48,7 +48,8 @@ def _level(stands: str, place: Place) -> str:
     """In which layer of the picture a thing stands; only things of one layer can be exchanged freely."""
     if stands == "a":
         return "air"
-    if place.water is not None and stands in "ws":
+    # What lives on the shore lies on the sand of a beach and swims only where there is no land.
+    if place.water is not None and (stands == "w" or (stands == "s" and place.water == place.ground)):
         return "water"
     return "back" if stands == "t" else "ground"
 
@@ -109,7 +110,8 @@ def _scatter(
     shapes = [_shape(one.natural, one.drawing, scale) for one, scale in zip(figures, scales, strict=True)]
     boxes: list[Box | None] = [None] * len(figures)
     beside = {}
-    order = list(range(len(figures)))
+    # The large ones first, while there is room.
+    order = sorted(range(len(figures)), key=lambda place: -shapes[place][0] * shapes[place][1])
     if swap is not None and swap[0] == "near":
         a, c, b, d = swap[1]
         beside = {c: a, d: b}
@@ -119,7 +121,7 @@ def _scatter(
     for here in order:
         width, height = shapes[here]
         low, high = _heights(figures[here].stands, place, height)
-        for _ in range(24):
+        for _ in range(16):
             if here in beside:
                 # C stands beside A, on either side, at about the same height.
                 x0, y0, x1, y1 = boxes[beside[here]]
@@ -137,7 +139,17 @@ def _scatter(
                 break
         else:
             return None
+        if swap is not None and here == swap[1][-1] and not _promising(swap, boxes):
+            return None
     return boxes
+
+
+def _promising(swap: Swap, boxes: list[Box | None]) -> bool:
+    """Whether the figures to be exchanged stand so that twins can come of it: asked before the others are placed."""
+    if swap[0] == "near":
+        return all(fails("near", boxes[i], boxes[j]) for i, _, j in told_apart_after(swap))
+    ((a, kind, b),) = told_apart(swap)
+    return holds(kind, boxes[a], boxes[b]) or holds(kind, boxes[b], boxes[a])
 
 
 def _exchanged(figures: list[Figure], boxes: list[Box], scales: list[float], swap: Swap) -> list[Box]:
@@ -204,6 +216,18 @@ def _true_and_false(swap: Swap, boxes: list[Box], after: list[Box]) -> bool:
     )  # fmt: skip
 
 
+def _room(figures: list[Figure], place: Place) -> float:
+    """By how much to shrink so that the fullest layer of the picture is at most 38 % covered: then dice find room."""
+    covered: dict[str, float] = {}
+    height: dict[str, float] = {}
+    for one in figures:
+        level = _level(one.stands, place)
+        side, low = REFERENCE * REFERENCE * one.natural, _heights(one.stands, place, 0.0)
+        covered[level] = covered.get(level, 0.0) + side
+        height[level] = low[1] - low[0] if level == "air" else low[1] - low[0] + REFERENCE * math.sqrt(one.natural)
+    return min(1.0, math.sqrt(min(0.38 * height[level] / covered[level] for level in covered)))
+
+
 def _scales(rng: np.random.RandomState, figures: list[Figure], swap: Swap | None, crowd: float) -> list[float]:
     scales = [crowd * (0.82 + 0.4 * rng.random_sample()) for _ in figures]
     if swap is not None and swap[0] == "size":
@@ -217,8 +241,9 @@ def _scales(rng: np.random.RandomState, figures: list[Figure], swap: Swap | None
 
 def layout(rng: np.random.RandomState, figures: list[Figure], place: Place) -> list[Box]:
     """A box for every figure, without overlap."""
-    for attempt in range(60):
-        boxes = _scatter(rng, figures, place, _scales(rng, figures, None, 0.985**attempt), None)
+    room = _room(figures, place)
+    for attempt in range(200):
+        boxes = _scatter(rng, figures, place, _scales(rng, figures, None, room * 0.98**attempt), None)
         if boxes is not None:
             return boxes
     raise RuntimeError(f"no room for {len(figures)} figures in {place.name}")
@@ -228,8 +253,10 @@ def twin_layouts(
     rng: np.random.RandomState, figures: list[Figure], place: Place, swap: Swap
 ) -> tuple[list[Box], list[Box]] | None:
     """Two layouts that differ by the exchange `swap` and by where the group stands, or None if no room was found."""
-    for attempt in range(70):
-        scales = _scales(rng, figures, swap, 0.985**attempt)
+    room = _room(figures, place)
+    for attempt in range(40):
+        # Rather no twin of this kind than one so small that nobody can make it out.
+        scales = _scales(rng, figures, swap, room * max(0.75, 0.98**attempt))
         boxes = _scatter(rng, figures, place, scales, swap)
         if boxes is None:
             continue
@@ -239,6 +266,8 @@ def twin_layouts(
         after = _moved(rng, figures, after, place)
         if _true_and_false(swap, boxes, after):
             return boxes, after
+        if _true_and_false(swap, after, boxes):
+            return after, boxes
     return None
 
 

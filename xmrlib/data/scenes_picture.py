@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from xmrlib.data import openmoji
-from xmrlib.data.scenes_places import Colour, background
+from xmrlib.data.scenes_canvas import Colour
+from xmrlib.data.scenes_places import background
 from xmrlib.data.scenes_truth import Object, Scene
 from xmrlib.data.scenes_world import PLACES, code_of
 
@@ -52,7 +53,7 @@ def picture(scene: Scene, size: int) -> Image.Image:
     for thing in sorted(scene.objects, key=lambda one: (one.stands != "a", one.box[3])):
         box = pixels_of(thing, size)
         if thing.stands != "a":
-            wet = place.water is not None and thing.stands in "ws" and thing.box[3] < place.water[1] + 0.02
+            wet = place.water is not None and (thing.stands == "w" or place.water == place.ground)
             _shadow(canvas, box, (225, 243, 252) if wet else (84, 80, 100))
         sprite = _drawn(thing.drawing, thing.mirrored, box[2] - box[0], box[3] - box[1], master)
         canvas.paste(sprite, box[:2], sprite)

@@ -1,7 +1,7 @@
 """The sixteen places of `scenes`, painted: pastel, soft, and never louder than what stands in front of them.
 
-Only integer drawing and box filters are used, so that a place has the same pixels everywhere. A background is painted
-at twice the size and halved, which smooths its edges.
+A painter gets a canvas, a source of random numbers for details, the height of the horizon, and a number that picks the
+colours.
 """
 
 from __future__ import annotations
@@ -10,70 +10,30 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from xmrlib.data.scenes_canvas import WHITE, Canvas, Colour, mix
 from xmrlib.data.scenes_world import PLACES
 
-Colour = tuple[int, int, int]
-
 WATER = (146, 211, 245)  # OpenMoji's own water blue: its boats bring a block of it
+# fmt: off
 SKIES = (((203, 230, 250), (238, 247, 253)), ((189, 216, 248), (233, 240, 253)), ((214, 236, 244), (252, 246, 232)),
-         ((219, 222, 246), (250, 238, 240)))  # fmt: skip
+         ((219, 222, 246), (250, 238, 240)))
 EVENINGS = (((188, 178, 226), (252, 219, 205)), ((170, 185, 226), (250, 226, 214)), ((201, 176, 214), (253, 226, 190)),
-            ((160, 182, 214), (238, 224, 232)))  # fmt: skip
+            ((160, 182, 214), (238, 224, 232)))
 GREENS = (((196, 226, 168), (172, 211, 142)), ((206, 228, 160), (184, 214, 134)), ((186, 222, 178), (158, 206, 152)),
-          ((214, 226, 166), (196, 212, 140)))  # fmt: skip
+          ((214, 226, 166), (196, 212, 140)))
+FIELDS = (((214, 204, 232), (190, 182, 216)), ((236, 208, 210), (218, 186, 196)), ((190, 214, 212), (164, 194, 196)),
+          ((234, 216, 188), (216, 194, 164)))
+SNOWS = (((238, 244, 250), (226, 234, 244)), ((244, 244, 250), (230, 230, 242)), ((240, 248, 248), (224, 238, 240)),
+         ((248, 244, 244), (236, 230, 234)))
 WALLS = (((246, 236, 220), (222, 200, 176)), ((232, 240, 236), (204, 216, 204)), ((240, 232, 244), (214, 202, 222)),
-         ((250, 234, 228), (230, 204, 194)), ((230, 238, 248), (202, 214, 230)), ((250, 244, 218), (228, 214, 172)))  # fmt: skip
-
-
-class Canvas:
-    """A picture in which one measures from 0 to 1, twice as large as the scene."""
-
-    def __init__(self, size: int) -> None:
-        self.size = 2 * size
-        self.picture = Image.new("RGB", (self.size, self.size), (255, 255, 255))
-        self.draw = ImageDraw.Draw(self.picture)
-
-    def fade(self, top: float, bottom: float, first: Colour, last: Colour) -> None:
-        """A band whose colour runs from `first` to `last`."""
-        y0, y1 = round(top * self.size), round(bottom * self.size)
-        steps = np.arange(y1 - y0)[:, None] * 1.0 / max(1, y1 - y0 - 1)
-        rows = np.floor(np.array(first) * (1 - steps) + np.array(last) * steps + 0.5).astype(np.uint8)
-        band = Image.fromarray(np.ascontiguousarray(np.broadcast_to(rows[:, None], (y1 - y0, self.size, 3))))
-        self.picture.paste(band, (0, y0))
-
-    def _box(self, x0: float, y0: float, x1: float, y1: float) -> list[int]:
-        return [round(v * self.size) for v in (x0, y0, x1, y1)]
-
-    def ellipse(self, x: float, y: float, rx: float, ry: float, colour: Colour) -> None:
-        self.draw.ellipse(self._box(x - rx, y - ry, x + rx, y + ry), fill=colour)
-
-    def block(self, x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
-        self.draw.rectangle(self._box(x0, y0, x1, y1), fill=colour)
-
-    def ring(self, x: float, y: float, rx: float, ry: float, colour: Colour, width: float) -> None:
-        self.draw.ellipse(
-            self._box(x - rx, y - ry, x + rx, y + ry), outline=colour, width=max(1, round(width * self.size))
-        )
-
-    def line(self, points: list[tuple[float, float]], colour: Colour, width: float) -> None:
-        flat = [(round(x * self.size), round(y * self.size)) for x, y in points]
-        self.draw.line(flat, fill=colour, width=max(1, round(width * self.size)))
-
-    def shape(self, points: list[tuple[float, float]], colour: Colour) -> None:
-        self.draw.polygon([(round(x * self.size), round(y * self.size)) for x, y in points], fill=colour)
-
-
-def _mix(first: Colour, second: Colour, share: float) -> Colour:
-    return tuple(int(a + (b - a) * share + 0.5) for a, b in zip(first, second, strict=True))
-
-
-WHITE = (255, 255, 255)
+         ((250, 234, 228), (230, 204, 194)), ((230, 238, 248), (202, 214, 230)), ((250, 244, 218), (228, 214, 172)))
+# fmt: on
 
 
 def _clouds(canvas: Canvas, rng: np.random.RandomState, sky: Colour, low: float, count: int) -> None:
-    colour = _mix(sky, WHITE, 0.6)
+    colour = mix(sky, WHITE, 0.6)
     for _ in range(count):
         x, y, r = rng.random_sample(), 0.05 + (low - 0.08) * rng.random_sample(), 0.035 + 0.03 * rng.random_sample()
         for dx, grow in ((-1.5, 0.7), (0.0, 1.1), (1.4, 0.8)):
@@ -83,10 +43,11 @@ def _clouds(canvas: Canvas, rng: np.random.RandomState, sky: Colour, low: float,
 def _hills(canvas: Canvas, rng: np.random.RandomState, horizon: float, colours: tuple[Colour, Colour]) -> None:
     far, near = colours
     for _ in range(2):
-        canvas.ellipse(rng.random_sample(), horizon + 0.13, 0.34 + 0.2 * rng.random_sample(), 0.19, _mix(far, WHITE, 0.3))
+        x, wide = rng.random_sample(), 0.34 + 0.2 * rng.random_sample()
+        canvas.ellipse(x, horizon + 0.13, wide, 0.19, mix(far, WHITE, 0.3))
     canvas.fade(horizon + 0.02, 1, far, near)
-    canvas.ellipse(rng.random_sample(), horizon + 0.32, 0.75, 0.28, _mix(far, near, 0.45))
-    canvas.fade(horizon + 0.36, 1, _mix(far, near, 0.45), near)
+    canvas.ellipse(rng.random_sample(), horizon + 0.32, 0.75, 0.28, mix(far, near, 0.45))
+    canvas.fade(horizon + 0.36, 1, mix(far, near, 0.45), near)
 
 
 def _land(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int, skies=SKIES, greens=GREENS) -> None:
@@ -115,18 +76,15 @@ def _meadow(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: in
     _land(canvas, rng, horizon, look)
     for _ in range(14):
         x, y = rng.random_sample(), horizon + 0.16 + (0.8 - horizon) * rng.random_sample()
-        _tuft(canvas, x, y, _mix(GREENS[look // 4 % 4][1], (90, 150, 90), 0.35))
+        _tuft(canvas, x, y, mix(GREENS[look // 4 % 4][1], (90, 150, 90), 0.35))
 
 
 def _dusk(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
-    greens = tuple((_mix(a, (150, 140, 190), 0.45), _mix(b, (140, 130, 180), 0.45)) for a, b in GREENS)
-    _land(canvas, rng, horizon, look, EVENINGS, greens)
+    _land(canvas, rng, horizon, look, EVENINGS, FIELDS)
 
 
 def _snow(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
-    whites = (((238, 244, 250), (226, 234, 244)), ((244, 244, 250), (230, 230, 242)), ((240, 248, 248), (224, 238, 240)),
-              ((248, 244, 244), (236, 230, 234)))  # fmt: skip
-    _land(canvas, rng, horizon, look, tuple((_mix(a, (170, 190, 215), 0.5), b) for a, b in SKIES), whites)
+    _land(canvas, rng, horizon, look, tuple((mix(a, (170, 190, 215), 0.5), b) for a, b in SKIES), SNOWS)
     for _ in range(40):
         x, y = rng.random_sample(), rng.random_sample()
         canvas.ellipse(x, y, 0.006, 0.006, WHITE)
@@ -134,9 +92,9 @@ def _snow(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int)
 
 def _glade(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
     sky, ground = SKIES[look % 4], GREENS[look // 4 % 4]
-    canvas.fade(0, horizon + 0.1, _mix(sky[0], (190, 220, 180), 0.4), _mix(sky[1], (226, 240, 214), 0.5))
+    canvas.fade(0, horizon + 0.1, mix(sky[0], (190, 220, 180), 0.4), mix(sky[1], (226, 240, 214), 0.5))
     for row, share in ((0, 0.75), (1, 0.55)):
-        colour = _mix((120, 170, 130), WHITE, share)
+        colour = mix((120, 170, 130), WHITE, share)
         x = -0.1 * rng.random_sample()
         while x < 1.05:
             wide, tall = 0.05 + 0.04 * rng.random_sample(), 0.2 + 0.16 * rng.random_sample() - 0.05 * row
@@ -145,7 +103,7 @@ def _glade(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int
                 lift, narrow = foot - tall * step * 0.28, wide * (1 - 0.22 * step)
                 canvas.shape([(x - narrow, lift), (x + narrow, lift), (x, lift - tall * 0.5)], colour)
             x += 0.09 + 0.07 * rng.random_sample()
-    canvas.fade(horizon + 0.04, 1, _mix(ground[0], (150, 180, 120), 0.35), _mix(ground[1], (140, 160, 110), 0.3))
+    canvas.fade(horizon + 0.04, 1, mix(ground[0], (150, 180, 120), 0.35), mix(ground[1], (140, 160, 110), 0.3))
     for _ in range(16):
         _tuft(canvas, rng.random_sample(), horizon + 0.12 + 0.4 * rng.random_sample(), (132, 170, 112))
 
@@ -155,15 +113,15 @@ def _waves(canvas: Canvas, rng: np.random.RandomState, top: float, bottom: float
         x, y = rng.random_sample(), top + (bottom - top) * rng.random_sample()
         r = 0.02 + 0.015 * rng.random_sample()
         for side in (0, 1):
-            box = canvas._box(x + (2 * side - 1) * r - r, y - 0.4 * r, x + (2 * side - 1) * r + r, y + 0.4 * r)
-            canvas.draw.arc(box, 20, 160, fill=_mix(WATER, WHITE, 0.55), width=max(1, canvas.size // 150))
+            box = canvas.box(x + (2 * side - 1) * r - r, y - 0.4 * r, x + (2 * side - 1) * r + r, y + 0.4 * r)
+            canvas.draw.arc(box, 20, 160, fill=mix(WATER, WHITE, 0.55), width=max(1, canvas.size // 150))
 
 
 def _open_sea(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
     sky = (SKIES + EVENINGS)[(look * 3) % 8]
     canvas.fade(0, horizon, *sky)
     _clouds(canvas, rng, sky[0], horizon - 0.05, 3)
-    canvas.fade(horizon, horizon + 0.1, _mix(WATER, WHITE, 0.35), WATER)
+    canvas.fade(horizon, horizon + 0.1, mix(WATER, WHITE, 0.35), WATER)
     canvas.block(0, horizon + 0.1, 1, 1, WATER)
     _waves(canvas, rng, horizon + 0.08, 0.98, 12)
 
@@ -172,33 +130,34 @@ def _beach(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int
     sky = (SKIES + EVENINGS)[look % 8]
     canvas.fade(0, horizon, *sky)
     _clouds(canvas, rng, sky[0], horizon - 0.04, 2)
-    canvas.fade(horizon, horizon + 0.06, _mix(WATER, WHITE, 0.35), WATER)
+    canvas.fade(horizon, horizon + 0.06, mix(WATER, WHITE, 0.35), WATER)
     canvas.block(0, horizon + 0.06, 1, 1, WATER)
-    _waves(canvas, rng, horizon + 0.06, 0.62, 5)
+    _waves(canvas, rng, horizon + 0.06, 0.6, 5)
     sand = ((248, 232, 196), (250, 226, 190), (246, 236, 208), (244, 226, 184))[look // 8 % 4]
     shift = 0.4 * rng.random_sample() - 0.2
-    for lift, colour in ((0.0, _mix(WATER, WHITE, 0.6)), (0.018, sand)):
-        canvas.ellipse(0.5 + shift, 0.66 + lift + 0.75, 1.5, 0.75, colour)
+    for lift, colour in ((0.0, mix(WATER, WHITE, 0.6)), (0.018, sand)):
+        canvas.ellipse(0.5 + shift, 0.625 + lift + 0.75, 1.5, 0.75, colour)
     for _ in range(26):
-        canvas.ellipse(rng.random_sample(), 0.74 + 0.24 * rng.random_sample(), 0.004, 0.003, _mix(sand, (190, 160, 110), 0.4))
+        x, y = rng.random_sample(), 0.74 + 0.24 * rng.random_sample()
+        canvas.ellipse(x, y, 0.004, 0.003, mix(sand, (190, 160, 110), 0.4))
 
 
 def _inside(canvas: Canvas, horizon: float, look: int) -> tuple[Colour, Colour]:
     wall, floor = WALLS[look % 6][0], WALLS[(look // 6 + look) % 6][1]
-    canvas.fade(0, horizon, _mix(wall, WHITE, 0.3), wall)
-    canvas.fade(horizon, 1, _mix(floor, WHITE, 0.25), floor)
+    canvas.fade(0, horizon, mix(wall, WHITE, 0.3), wall)
+    canvas.fade(horizon, 1, mix(floor, WHITE, 0.25), floor)
     return wall, floor
 
 
 def _studio(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
     wall, floor = _inside(canvas, horizon, look)
     # A photographer's backdrop: the wall runs into the floor.
-    canvas.fade(horizon - 0.06, horizon + 0.06, wall, _mix(floor, WHITE, 0.25))
+    canvas.fade(horizon - 0.06, horizon + 0.06, wall, mix(floor, WHITE, 0.25))
 
 
 def _skirting(canvas: Canvas, horizon: float, floor: Colour) -> None:
-    canvas.block(0, horizon - 0.018, 1, horizon, _mix(floor, WHITE, 0.55))
-    canvas.line([(0, horizon), (1, horizon)], _mix(floor, (120, 100, 90), 0.3), 0.004)
+    canvas.block(0, horizon - 0.018, 1, horizon, mix(floor, WHITE, 0.55))
+    canvas.line([(0, horizon), (1, horizon)], mix(floor, (120, 100, 90), 0.3), 0.004)
 
 
 def _window(canvas: Canvas, x: float, y: float, look: int) -> None:
@@ -220,8 +179,8 @@ def _room(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int)
         canvas.ellipse(x + 0.08, 0.245, 0.07, 0.05, GREENS[look // 2 % 4][0])
         canvas.block(x, 0.245, x + 0.2, 0.26, frame)
     _skirting(canvas, horizon, floor)
-    canvas.ellipse(0.5, 0.84, 0.42, 0.11, _mix(floor, WALLS[(look + 3) % 6][0], 0.7))
-    canvas.ring(0.5, 0.84, 0.39, 0.095, _mix(floor, WHITE, 0.5), 0.006)
+    canvas.ellipse(0.5, 0.84, 0.42, 0.11, mix(floor, WALLS[(look + 3) % 6][0], 0.7))
+    canvas.ring(0.5, 0.84, 0.39, 0.095, mix(floor, WHITE, 0.5), 0.006)
 
 
 def _study(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
@@ -230,22 +189,23 @@ def _study(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int
     _skirting(canvas, horizon, floor)
     for i in range(1, 6):
         y = horizon + (1 - horizon) * i * i / 30
-        canvas.line([(0, y), (1, y)], _mix(floor, WHITE, 0.25), 0.004)
+        canvas.line([(0, y), (1, y)], mix(floor, WHITE, 0.25), 0.004)
 
 
 def _tiles(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
     wall, floor = _inside(canvas, horizon, look)
-    second = _mix(wall, WALLS[(look + 2) % 6][1], 0.35)
+    second = mix(wall, WALLS[(look + 2) % 6][1], 0.35)
     for row in range(4):
         for column in range(8):
             x, y = column * 0.125, horizon - 0.125 * (row + 1)
-            canvas.block(x + 0.005, y + 0.005, x + 0.12, y + 0.12, second if (row + column) % 2 else _mix(wall, WHITE, 0.4))
+            colour = second if (row + column) % 2 else mix(wall, WHITE, 0.4)
+            canvas.block(x + 0.005, y + 0.005, x + 0.12, y + 0.12, colour)
     wood = ((226, 196, 160), (214, 188, 164), (232, 206, 176))[look % 3]
-    canvas.block(0, horizon, 1, horizon + 0.03, _mix(wood, (120, 90, 60), 0.25))
-    canvas.fade(horizon + 0.03, 1, _mix(wood, WHITE, 0.3), wood)
+    canvas.block(0, horizon, 1, horizon + 0.03, mix(wood, (120, 90, 60), 0.25))
+    canvas.fade(horizon + 0.03, 1, mix(wood, WHITE, 0.3), wood)
     for i in range(3):
         y = horizon + 0.12 + 0.13 * i + 0.03 * rng.random_sample()
-        canvas.line([(0, y), (1, y)], _mix(wood, (150, 120, 90), 0.2), 0.004)
+        canvas.line([(0, y), (1, y)], mix(wood, (150, 120, 90), 0.2), 0.004)
 
 
 def _road(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
@@ -255,12 +215,12 @@ def _road(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int)
     x = -0.05
     while x < 1:
         wide, tall = 0.09 + 0.09 * rng.random_sample(), 0.1 + 0.22 * rng.random_sample()
-        colour = _mix(_mix((150, 160, 190), sky[1], 0.35), WHITE, 0.3 * rng.random_sample() + 0.2)
+        colour = mix(mix((150, 160, 190), sky[1], 0.35), WHITE, 0.3 * rng.random_sample() + 0.2)
         canvas.block(x, horizon - tall, x + wide, horizon + 0.02, colour)
         for row in range(int(tall / 0.05)):
             for column in range(int(wide / 0.04)):
                 x0, y0 = x + 0.015 + 0.04 * column, horizon - tall + 0.02 + 0.05 * row
-                canvas.block(x0, y0, x0 + 0.016, y0 + 0.022, _mix(colour, WHITE, 0.5))
+                canvas.block(x0, y0, x0 + 0.016, y0 + 0.022, mix(colour, WHITE, 0.5))
         x += wide + 0.01
     canvas.block(0, horizon + 0.01, 1, horizon + 0.12, (222, 220, 216))
     canvas.block(0, horizon + 0.11, 1, horizon + 0.125, (200, 198, 196))
@@ -277,15 +237,16 @@ def _pitch(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int
     _clouds(canvas, rng, sky[0], 0.2, 2)
     for row in range(4):
         y = horizon - 0.15 + 0.035 * row
-        canvas.block(0, y, 1, y + 0.04, _mix((176, 184, 206), WHITE, 0.25 + 0.12 * (row % 2)))
+        canvas.block(0, y, 1, y + 0.04, mix((176, 184, 206), WHITE, 0.25 + 0.12 * (row % 2)))
         for _ in range(26):
-            canvas.ellipse(rng.random_sample(), y + 0.018, 0.007, 0.008, _mix(WALLS[int(6 * rng.random_sample())][1], WHITE, 0.3))
+            x, dress = rng.random_sample(), WALLS[int(6 * rng.random_sample())][1]
+            canvas.ellipse(x, y + 0.018, 0.007, 0.008, mix(dress, WHITE, 0.3))
     canvas.block(0, horizon - 0.015, 1, horizon + 0.02, (244, 244, 240))
     for stripe in range(5):
         y0, y1 = horizon + 0.02 + 0.112 * stripe, horizon + 0.02 + 0.112 * (stripe + 1)
         canvas.block(0, y0, 1, y1, ground[stripe % 2])
-    canvas.ring(0.5, 0.8, 0.3, 0.11, _mix(ground[0], WHITE, 0.7), 0.008)
-    canvas.line([(0, horizon + 0.1), (1, horizon + 0.1)], _mix(ground[0], WHITE, 0.7), 0.008)
+    canvas.ring(0.5, 0.8, 0.3, 0.11, mix(ground[0], WHITE, 0.7), 0.008)
+    canvas.line([(0, horizon + 0.1), (1, horizon + 0.1)], mix(ground[0], WHITE, 0.7), 0.008)
 
 
 def _stage(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
@@ -294,15 +255,16 @@ def _stage(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int
     x = 0.0
     while x < 1:
         wide = 0.035 + 0.025 * rng.random_sample()
-        canvas.block(x, 0, x + wide / 2, horizon, _mix(cloth, WHITE, 0.3))
+        canvas.block(x, 0, x + wide / 2, horizon, mix(cloth, WHITE, 0.3))
         x += wide
     for i in range(6):
-        canvas.ellipse(i / 5, -0.01, 0.11, 0.09, _mix(cloth, (150, 110, 150), 0.25))
+        canvas.ellipse(i / 5, -0.01, 0.11, 0.09, mix(cloth, (150, 110, 150), 0.25))
     boards = ((228, 204, 174), (216, 194, 174), (236, 214, 184))[look // 4 % 3]
-    canvas.fade(horizon, 1, _mix(boards, WHITE, 0.25), boards)
+    canvas.fade(horizon, 1, mix(boards, WHITE, 0.25), boards)
     for i in range(-4, 15):
-        canvas.line([(0.5 + (i - 5) * 0.08, horizon), (0.5 + (i - 5) * 0.2, 1)], _mix(boards, (140, 110, 80), 0.18), 0.004)
-    canvas.ellipse(0.5, 0.82, 0.4, 0.13, _mix(boards, (255, 250, 220), 0.45))
+        seam = [(0.5 + (i - 5) * 0.08, horizon), (0.5 + (i - 5) * 0.2, 1)]
+        canvas.line(seam, mix(boards, (140, 110, 80), 0.18), 0.004)
+    canvas.ellipse(0.5, 0.82, 0.4, 0.13, mix(boards, (255, 250, 220), 0.45))
 
 
 def _heights(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: int) -> None:
@@ -311,7 +273,7 @@ def _heights(canvas: Canvas, rng: np.random.RandomState, horizon: float, look: i
     _clouds(canvas, rng, sky[0], horizon - 0.1, 6)
     far, near = GREENS[look // 8 % 4]
     for x, r in ((rng.random_sample() * 0.5, 0.5), (0.5 + rng.random_sample() * 0.5, 0.55)):
-        canvas.ellipse(x, 1.0, r, 1.02 - horizon, _mix(far, sky[1], 0.35))
+        canvas.ellipse(x, 1.0, r, 1.02 - horizon, mix(far, sky[1], 0.35))
     canvas.ellipse(rng.random_sample(), 1.06, 0.9, 1.06 - horizon - 0.06, far)
     canvas.fade(0.93, 1, far, near)
 
@@ -345,4 +307,4 @@ def background(place: str, look: tuple[int, int], size: int) -> Image.Image:
     canvas = Canvas(size)
     colours, details = look
     _PAINTERS[place](canvas, np.random.RandomState(details), PLACES[place].horizon, colours)
-    return canvas.picture.reduce(2)
+    return canvas.finished()
