@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -133,7 +134,7 @@ def test_texts_that_are_features_are_not_cut() -> None:
     with pytest.raises(DataError, match="cannot be joined"):
         replace(two, texts=Texts(two.texts.ids, None, {"vector": torch.zeros(6, 4)})).with_texts("joined")
     with pytest.raises(DataError, match="'each' or 'joined'"):
-        data.with_texts("all")
+        inspect.unwrap(Pairs.with_texts)(data, "all")  # past the type check that tests add
 
 
 @settings(max_examples=40, deadline=None)

@@ -18,7 +18,7 @@ from xmrlib.data.pairs import DataError, Images, Pairs, Texts
 
 __all__ = ["Card", "DataError", "Images", "Pairs", "Texts", "card", "fetch", "listing", "load", "names"]
 
-# Each module has `load(**options) -> Pairs` and `CARD`; it is imported when its name is first asked for.
+# Each module has `load(**options) -> Pairs`, a card, and for a real set `present()`; it is imported when first named.
 BUILT_IN = ("emoji", "scenes")
 REAL = ("wikipedia", "flickr8k", "pascal", "openclipart")
 TABLES = (".csv", ".jsonl")
@@ -64,7 +64,9 @@ def load(name_or_path: str | os.PathLike[str], **options: Any) -> Pairs:
 
 def card(name: str) -> Card:
     """The card of the data set `name`: source, licence, size, checksums, split rule, known faults."""
-    return _module(name).CARD
+    module = _module(name)
+    # A generated set writes its card from what it generates.
+    return module.CARD if hasattr(module, "CARD") else module.load().card
 
 
 def fetch(name: str, **options: Any) -> Path:
@@ -76,7 +78,7 @@ def fetch(name: str, **options: Any) -> Path:
     if not hasattr(module, "fetch"):
         if name in BUILT_IN:
             raise DataError(f"{name} is made on the spot: there is nothing to fetch. Load it.")
-        raise DataError(f"{name} cannot be fetched by a program. {module.CARD.fetch}")
+        raise DataError(f"{name} cannot be fetched by a program. {card(name).fetch}")
     return module.fetch(**options)
 
 
@@ -84,17 +86,15 @@ def listing() -> list[dict[str, Any]]:
     """One entry per data set for a table on the terminal: name, title, kind, and whether it is ready to load."""
     entries = []
     for name in names():
-        module = _module(name)
-        built_in = name in BUILT_IN
-        ready = True if built_in else bool(module.present())
+        module, about = _module(name), card(name)
         entries.append(
             {
                 "name": name,
-                "title": module.CARD.title,
-                "kind": "built in" if built_in else "real",
-                "ready": ready,
+                "title": about.title,
+                "kind": "built in" if name in BUILT_IN else "real",
+                "ready": name in BUILT_IN or bool(module.present()),
                 "fetchable": hasattr(module, "fetch"),
-                "licence": module.CARD.licence,
+                "licence": about.licence,
             }
         )
     return entries

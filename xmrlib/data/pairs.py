@@ -144,10 +144,11 @@ class Pairs:
     name: str
     images: Images
     texts: Texts
-    image_of_text: Int[np.ndarray, " text"]
-    labels: Int[np.ndarray, " image"] | None = None
+    # Their lengths are compared in check_lengths, which can say what is wrong; "_" is one axis of any length.
+    image_of_text: Int[np.ndarray, "_"]
+    labels: Int[np.ndarray, "_"] | None = None
     classes: tuple[str, ...] = ()
-    split: Shaped[np.ndarray, " image"] | None = None
+    split: Shaped[np.ndarray, "_"] | None = None
     truth: tuple[Any, ...] | None = None
     card: Any = None
 
@@ -277,7 +278,11 @@ class Pairs:
         )
 
     def resplit(
-        self, val: float, test: float, seed: int = 0, groups: Sequence[Hashable] | np.ndarray | None = None
+        self,
+        val: float | int,
+        test: float | int,
+        seed: int = 0,
+        groups: Sequence[Hashable] | np.ndarray | None = None,
     ) -> Pairs:
         """A new random split: `val` and `test` are shares of the images below 1, or whole numbers of images.
 
