@@ -17,7 +17,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of values in [0, 1], red green blue
-CPU_BATCH = 16
 
 
 class Encoder(Protocol):
@@ -37,6 +36,7 @@ class Backbone:
                 grid stands for the same part of every picture. "centre": the shorter side becomes 8/7 of `size` and
                 the central square is cut out, as the networks of torchvision were evaluated (256, then 224).
     weights     names the weights: a checksum
+    batch       how many pictures go through the network at once on a CPU
     dim         length of the vector of a whole picture; `grid_dim` of the vector of a cell
     """
 
@@ -49,6 +49,7 @@ class Backbone:
     frame: Literal["squash", "centre"]
     weights: str
     build: Callable[[], nn.Module] = field(repr=False, compare=False)
+    batch: int = 16
 
     @property
     def fingerprint(self) -> str:
@@ -105,7 +106,7 @@ class Backbone:
         features independent of the pictures around it.
         """
         device = next(self.model.parameters()).device
-        chunk = CPU_BATCH if device.type == "cpu" else max(len(pictures), 1)
+        chunk = self.batch if device.type == "cpu" else max(len(pictures), 1)
         parts = []
         for begin in range(0, len(pictures), chunk):
             pixels = self.pixels(pictures[begin : begin + chunk])

@@ -115,10 +115,27 @@ def published(name: str, size: int = 224, weights: str | Path = "published", see
 
     mean, std = (tuple(255 * value for value in part) for part in (IMAGENET_MEAN, IMAGENET_STD))
     identity = f"random-{seed}" if path is None else checksum(path)
-    return Backbone(name, size, network.dim, network.grid_dim, mean, std, "centre", identity, build)
+    return Backbone(name, size, network.dim, network.grid_dim, mean, std, "centre", identity, build, batch=4)
 
 
 BACKBONES |= {name: lambda size, name=name: published(name, size) for name in NETWORKS}
+
+
+def faster_rcnn(min_size: int = 800) -> nn.Module:
+    """The detector as its published weights want it: frozen normalisation, with epsilon 0.
+
+    torchvision builds this form only together with the download; without weights its own function gives another.
+    """
+    from torchvision.models.detection import FasterRCNN
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.ops import FrozenBatchNorm2d
+
+    backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d)
+    model = FasterRCNN(backbone, num_classes=91, min_size=min_size)
+    for module in model.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            module.eps = 0.0
+    return model
 
 
 @dataclass(frozen=True)
@@ -150,11 +167,9 @@ class Detector:
     @cached_property
     def model(self) -> nn.Module:
         """The network, built and loaded when it is first needed; on the GPU where there is one."""
-        from torchvision.models.detection import fasterrcnn_resnet50_fpn
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            model = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, min_size=self.min_size)
+            model = faster_rcnn(self.min_size)
         if self.path is not None:
             model.load_state_dict(torch.load(self.path, map_location="cpu", weights_only=True))
         return model.eval().requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")

@@ -246,9 +246,8 @@ class Given(TextEncoder):
         self._require_fit()
         features = self._features(texts)
         if tuple(features.shape[1:]) != self.shape_:
-            raise DataError(
-                f"the view {self.view!r} has rows of shape {tuple(features.shape[1:])}; fitted on {self.shape_}."
-            )
+            shape = tuple(features.shape[1:])
+            raise DataError(f"the view {self.view!r} has rows of shape {shape}; it was fitted on {self.shape_}.")
         return features
 
     def _features(self, texts: Texts) -> Tensor:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 from xmrlib.data.pairs import DataError, Texts
 
 TextInput = Texts | Sequence[str]
-Splitter = Literal["words", "wordpunct", "treebank"]
+Splitter = str  # "words", "wordpunct" or "treebank"
 
 WORD = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
 

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ SIZES = {"whole": 160, "grid": 224, "regions": 96, "patches": 128, "pixels": 224
 DETECTORS = ("fasterrcnn",)
 VERSION = 1  # raised when code in this folder changes what the features are: stores made before are left aside
 BATCH = 32
-Boxes = Literal["auto", "truth", "five", "ten"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def pair_geometry(boxes: Float[Tensor, "*image region 4"]) -> Float[Tensor, "*im
     return torch.stack([dx, dy, (dx.square() + dy.square()).sqrt(), dw, dh], dim=-1)
 
 
-def windows(kind: Literal["five", "ten"]) -> np.ndarray:
+def windows(kind: str) -> np.ndarray:
     """Boxes that are the same for every picture, overlapping so that few things are cut by all of them.
 
     "five": four corners and the centre, each .6 of the side. "ten": the whole, and nine of half the side.
@@ -151,7 +150,7 @@ def view(
     return Regions(features[:, :most], found["boxes"][:, :most], found["mask"][:, :most])
 
 
-def _network(name: str | Backbone, view: str, size: int | None) -> Any:
+def _network(name: str | Any, view: str, size: int | None) -> Any:
     if not isinstance(name, str):
         return name
     if name in DETECTORS:
@@ -236,7 +235,7 @@ def _crops(picture: Any, boxes: np.ndarray) -> list:
     return parts
 
 
-def _patches(images: Images, network: Backbone, windows: Literal["five", "ten"] = "five") -> Maker:
+def _patches(images: Images, network: Backbone, windows: str = "five") -> Maker:
     boxes = _windows(windows)
 
     def compute(rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -249,7 +248,7 @@ def _patches(images: Images, network: Backbone, windows: Literal["five", "ten"] 
 _windows = windows
 
 
-def _regions(images: Images, network: Backbone, boxes: Boxes = "auto", most: int = 12) -> Maker:
+def _regions(images: Images, network: Backbone, boxes: str = "auto", most: int = 12) -> Maker:
     if boxes == "truth" and images.boxes is None:
         raise DataError("boxes='truth' needs the true boxes, which this data set does not have; use boxes='ten'.")
 
