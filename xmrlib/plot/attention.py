@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,7 +31,7 @@ def attention_on_picture(
     _not_negative(strength)
     share = strength / max(strength.max(initial=0), 1e-12)
     wide, high = picture.size
-    axes = axes or plt.subplots(figsize=(3.6, 3.6 * high / wide + (0.3 if title else 0)))[1]
+    axes = axes or look.subplots(figsize=(3.6, 3.6 * high / wide + (0.3 if title else 0)))[1]
     light = np.zeros((high, wide))
     for (x0, y0, x1, y1), lit in zip(places, share, strict=True):
         part = light[int(y0 * high) : int(np.ceil(y1 * high)), int(x0 * wide) : int(np.ceil(x1 * wide))]

@@ -27,7 +27,7 @@ class Canvas:
         self.width, self.height = width, height
         # A layout engine that does nothing: with none, saving would put the default one in its place.
         still = PlaceHolderLayoutEngine(adjust_compatible=True, colorbar_gridspec=True)
-        self.figure = plt.figure(figsize=(width / 72, height / 72), layout=still)
+        self.figure = plt.figure(FigureClass=look.Drawn, figsize=(width / 72, height / 72), layout=still)
         self.axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
         self.axes.axis("off")
 
@@ -102,7 +102,7 @@ def words_of(pairs: Pairs, row: int) -> str:
 
 def class_of(pairs: Pairs, row: int) -> str:
     """The name of an image's class, or nothing where the data has no classes."""
-    return "" if pairs.labels is None else look.class_name(pairs.classes, pairs.labels[row])
+    return "" if pairs.labels is None else look.class_name(pairs.classes, int(pairs.labels[row]))
 
 
 def score_words(value: float) -> str:

@@ -28,7 +28,7 @@ def similarity_matrix(
     matrix = look.array(scores)
     if matrix.ndim != 2:
         raise ValueError(f"scores have the shape {matrix.shape}; a matrix (images, texts) is drawn.")
-    axes = axes or plt.subplots(figsize=(5.4, 4.5))[1]
+    axes = axes or look.subplots(figsize=(5.4, 4.5))[1]
     sides = [None, None]
     if labels is not None:
         sides = [look.array(labels), look.array(labels if text_labels is None else text_labels)]
@@ -78,7 +78,7 @@ def precision_recall(curves: Mapping[str, Any], *, chance: float | None = None, 
     curves  by name: (recall, precision), or anything with these two attributes
     chance  precision of a random order, as a dotted line
     """
-    figure, axes = plt.subplots()
+    figure, axes = look.subplots()
     dashes = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (4, 1, 1, 1)))
     for number, (name, curve) in enumerate(curves.items()):
         recall, precision = (curve.recall, curve.precision) if hasattr(curve, "recall") else curve
@@ -121,7 +121,7 @@ def embeddings(
         )
     plane = _plane(np.concatenate([left, right]), method, seed)
     one, two = plane[: len(left)], plane[len(left) :]
-    axes = axes or plt.subplots(figsize=(6, 4.2))[1]
+    axes = axes or look.subplots(figsize=(6, 4.2))[1]
     if image_of_text is not None:
         start = one[look.array(image_of_text)]
         axes.plot(*np.stack([start, two], 1).T, color="#9AA1AB", linewidth=0.5, alpha=0.6, zorder=1)
@@ -131,7 +131,7 @@ def embeddings(
         theirs = look.array(text_labels) if text_labels is not None else ours
         if len(theirs) != len(two):
             raise ValueError(f"{len(theirs)} text labels for {len(two)} texts: hand over text_labels.")
-        colours = [[look.class_colour(label) for label in side] for side in (ours, theirs)]
+        colours = [[look.class_colour(int(label)) for label in side] for side in (ours, theirs)]
     else:
         colours = [[look.image_colour] * len(one), [look.text_colour] * len(two)]
     area = float(np.clip(9000 / (len(plane) + 1), 9, 34))
@@ -204,7 +204,7 @@ def bars(
     rows = [(name, float(value)) for name, given in values.items() for value in np.atleast_1d(look.array(given))]
     table = pandas.DataFrame(rows, columns=["name", "value"])
     names = list(values)
-    figure, axes = plt.subplots(figsize=(6, 0.9 + 0.42 * len(names)))
+    figure, axes = look.subplots(figsize=(6, 0.9 + 0.42 * len(names)))
     shades = [(colours or {}).get(name, look.palette[0]) for name in names]
     seeds = table["name"].duplicated().any() and not intervals
     seaborn.barplot(
@@ -254,7 +254,7 @@ def points(
     ]
     table = pandas.DataFrame(rows, columns=["method", "measure", "value"])
     methods, measures = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["measure"]))
-    figure, axes = plt.subplots(figsize=(6, 1.1 + 0.45 * len(methods)))
+    figure, axes = look.subplots(figsize=(6, 1.1 + 0.45 * len(methods)))
     seeds = table.duplicated(["method", "measure"]).any()
     seaborn.pointplot(
         table, x="value", y="method", hue="measure", order=methods, hue_order=measures, linestyle="none", ax=axes,
@@ -276,7 +276,7 @@ def lines(
     colours: Mapping[str, str] | None = None, log: bool = False,
 ) -> Figure:  # fmt: skip
     """Draw named lines, each labelled at its end: {name: (x, y)}; y of the shape (seeds, x) gives mean and interval."""
-    figure, axes = plt.subplots()
+    figure, axes = look.subplots()
     for number, (name, (across, up)) in enumerate(curves.items()):
         across, up = look.array(across), np.atleast_2d(look.array(up))
         colour = (colours or {}).get(name, look.class_colour(number))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,8 +11,6 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon,
 
 from xmrlib.plot import look
 from xmrlib.plot.canvas import PAGE, Canvas
-
-Part = Literal["I", "II", "III", "IV", "V", "VI"]
 
 
 class _Drawing(Canvas):
@@ -103,7 +101,7 @@ def the_gap(seed: int = 3) -> Figure:
     return drawing.figure
 
 
-_ROUTES: tuple[tuple[Part, str, str], ...] = (
+_ROUTES: tuple[tuple[str, str, str], ...] = (
     ("I", "CCA, semantic matching", "first bridges"),
     ("II", "CCL", "one common space, coarse and fine"),
     ("III", "MCSM", "a space of its own for each side"),
@@ -112,7 +110,7 @@ _ROUTES: tuple[tuple[Part, str, str], ...] = (
 )
 
 
-def map_of_the_book(highlight: Part | None = None) -> Figure:
+def map_of_the_book(highlight: str | None = None) -> Figure:
     """Draw the way from pixels and words to a ranking, with the part of the book that deals with each piece.
 
     highlight  the part that is lit and marked "you are here"; without, all parts are equal

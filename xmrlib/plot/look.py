@@ -12,10 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
@@ -102,6 +104,23 @@ def _sharp_in_notebooks() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("retina")
+
+
+class Drawn(Figure):
+    """A figure that a notebook shows once, whether a cell ends with it, with a semicolon, or goes on."""
+
+    def _ipython_display_(self) -> None:
+        from IPython.core.pylabtools import retina_figure
+        from IPython.display import display
+
+        picture, size = retina_figure(self, base64=True)
+        plt.close(self)  # an open figure would be shown again when the cell ends
+        display({"image/png": picture, "text/plain": repr(self)}, metadata={"image/png": size}, raw=True)
+
+
+def subplots(**options: Any) -> tuple[Drawn, Axes]:
+    """A figure of the book with one pair of axes."""
+    return plt.subplots(FigureClass=Drawn, **options)
 
 
 def array(values: Any) -> np.ndarray:

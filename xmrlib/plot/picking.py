@@ -19,7 +19,8 @@ _STYLE = f"""
  grid-template-columns:repeat(auto-fill,minmax(7rem,1fr))}}
 .xmr-explore ol.xmr-hits.xmr-words{{grid-template-columns:1fr}}
 .xmr-explore ol.xmr-hits li{{margin:0;border:2px solid var(--xmr-line);border-radius:6px;padding:.3rem;min-width:0}}
-.xmr-explore li img{{display:block;width:100%;height:auto;border-radius:4px;margin:0 0 .25rem;padding:0!important;filter:none!important}}
+.xmr-explore li img{{display:block;width:100%;height:auto;border-radius:4px;
+ margin:0 0 .25rem;padding:0!important;filter:none!important}}
 .xmr-explore ol.xmr-hits li.xmr-pair{{border:3px solid {look.right_colour}}}
 .xmr-explore ol.xmr-hits li.xmr-class{{border-color:{look.same_class_colour}}}
 .xmr-explore ol.xmr-hits li.xmr-wrong{{border:2px dashed #B4476C}}
@@ -34,7 +35,8 @@ _STYLE = f"""
 .xmr-explore legend{{font-size:1em;padding:0;margin:0 0 .2rem}}
 .xmr-explore .xmr-thumbs{{display:flex;flex-wrap:wrap;gap:.3rem}}
 .xmr-explore .xmr-thumbs label{{position:relative;width:3.4rem}}
-.xmr-explore .xmr-thumbs img{{display:block;width:100%;height:auto;border-radius:4px;margin:0;padding:0!important;filter:none!important;
+.xmr-explore .xmr-thumbs img{{display:block;width:100%;height:auto;border-radius:4px;margin:0;
+ padding:0!important;filter:none!important;
  outline:2px solid transparent;outline-offset:1px}}
 .xmr-explore .xmr-thumbs input{{position:absolute;opacity:0;inset:0;margin:0;width:100%;height:100%;cursor:pointer}}
 .xmr-explore .xmr-thumbs input:checked+img{{outline:3px solid var(--xmr-accent)}}
@@ -89,6 +91,9 @@ class Page(str):
     def _repr_html_(self) -> str:
         return str(self)
 
+    def __repr__(self) -> str:
+        return f"Page({len(self) / 1e6:.2f} MB)"
+
     def save(self, path: str | Path) -> Path:
         """Write the page to `path`."""
         path = Path(path)
@@ -97,7 +102,7 @@ class Page(str):
 
 
 def picker(
-    scores: Any | Mapping[str, Any], pairs: Pairs, rows: Sequence[int] | None = None, k: int = 5, *,
+    scores: Any | Mapping[str, Any], pairs: Pairs, rows: Sequence[int] | np.ndarray | None = None, k: int = 5, *,
     direction: Literal["t2i", "i2t", "both"] = "both", title: str = "Pick a query, see the ranking", side: int = 96,
     limit: int = 60,
 ) -> Page:  # fmt: skip
@@ -169,7 +174,7 @@ def _menu(kind: str, label: str, options: Mapping[str, str]) -> str:
 
 def _thumb(pairs: Pairs, row: int, side: int) -> dict[str, str]:
     name = class_of(pairs, row)
-    text = next((words_of(pairs, text) for text in np.flatnonzero(pairs.image_of_text == row)), "")
+    text = next((words_of(pairs, text) for text in np.flatnonzero(pairs.image_of_text == row).tolist()), "")
     source = "" if pairs.images.picture is None else page.thumbnail(pairs.images[row], side)
     return {"src": source, "alt": f"{name or 'picture'} {row}: {text[:80]}", "name": name or f"picture {row}"}
 

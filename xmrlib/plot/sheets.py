@@ -15,8 +15,8 @@ from xmrlib.plot.ranking import JUDGED, Ranking, needs_credit, rank
 
 
 def sheet(
-    pairs: Pairs, rows: Sequence[int] | None = None, columns: int = 4, *, size: float = 7.6, lines: int = 8,
-    title: Literal["class", "number", "none"] = "class",
+    pairs: Pairs, rows: Sequence[int] | np.ndarray | None = None, columns: int = 4,
+    *, size: float = 7.6, lines: int = 8, title: Literal["class", "number", "none"] = "class",
 ) -> Figure:  # fmt: skip
     """Draw pictures with their texts below, `columns` to a line; without `rows`, the first two lines of the data.
 
@@ -31,7 +31,7 @@ def sheet(
     width = side * columns + GAP * (columns + 1)
     cells = []
     for row in chosen:
-        texts = [words_of(pairs, text) for text in np.flatnonzero(pairs.image_of_text == row)]
+        texts = [words_of(pairs, text) for text in np.flatnonzero(pairs.image_of_text == row).tolist()]
         bullet = "· " if len(texts) > 1 else ""
         share = max(2, lines // max(1, len(texts)))
         cells.append([line for text in texts for line in look.wrap(bullet + text, side, size, share)])
@@ -47,7 +47,7 @@ def sheet(
             below = y + side + 3
             if head:
                 named = title == "class"
-                label = look.class_name(pairs.classes, pairs.labels[row]) if named else f"image {row}"
+                label = class_of(pairs, row) if named else f"image {row}"
                 below = canvas.lines(x, below, [label], size, color=look.quiet, style="italic")
             canvas.lines(x, below, text, size, color=look.ink)
         y += block[at // columns] + GAP * 1.4

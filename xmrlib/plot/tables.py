@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -85,30 +87,29 @@ class ResultsTable:
 
 
 def results_table(
-    path: str | Path, measures: Sequence[str] | None = None, *, caption: str = "",
+    path: str | Path, measures: Sequence[str] | None = None, *, caption: str = "", settings_column: bool = True,
     current_hash: Callable[[Mapping[str, Any]], str] | None = None, digits: int = 3,
 ) -> ResultsTable:  # fmt: skip
     """Show a recorded result (`results/*.json`) as a table of means with 95 % intervals.
 
-    measures      which measures, by their recorded names; without, all that any row has
-    current_hash  given a row, the hash of its sources as they are now: where it differs, the table carries a banner
-    digits        decimals
+    measures         which measures, by their recorded names; without, all that any row has
+    settings_column  whether a column tells each row's features and settings
+    current_hash     given a row, the hash of its sources as they are now: where it differs, the table carries a
+                     banner. Without, the recipes beside the results tell, where there are any
+    digits           decimals
 
-    An interval is the recorded one (`low`, `high`) or Student's over the seeds; a row with one seed has none. A row
-    copied from a publication (it names a `source`) is marked †. Raises ValueError where the file is not a result.
+    An interval is the recorded one over test queries (the mean over seeds), else Student's over the seeds; a row with
+    neither has none. A row copied from a publication (it names a `source`) is marked †. Raises ValueError where the
+    file is not a result.
     """
     path = Path(path)
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        rows = held["rows"]
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist: run its recipe first (recipes/{path.stem}.py).") from None
-    except (json.JSONDecodeError, KeyError, TypeError):
-        raise ValueError(f"{path} is not a recorded result: JSON with a list of 'rows' is expected.") from None
+    held, rows = _read(path)
     found = {measure for row in rows for measure in row["metrics"]}
     chosen = list(measures) if measures else [*(m for m in MEASURES if m in found), *sorted(found - {*MEASURES})]
     if unknown := [measure for measure in chosen if measure not in found]:
         raise ValueError(f"{path.name} has no measure {', '.join(unknown)}; it has {', '.join(sorted(found))}.")
+    told = settings_column and any(row.get("config") for row in rows)
+    current_hash = current_hash or _hash_beside(path)
     body, stale, copied = [], [], False
     for row in rows:
         name = _name(row)
@@ -116,17 +117,38 @@ def results_table(
             copied, name = True, f"{name} †"
         elif current_hash is not None and row.get("source_hash") != current_hash(row):
             stale.append(name)
-        body.append([name, *(_cell(row["metrics"].get(measure), digits, measure) for measure in chosen)])
-    seeds = sorted({len(row.get("seeds", [])) for row in rows if not row.get("source")})
-    protocol = f"{held['protocol']} protocol" if "protocol" in held else ""
-    parts = [held.get("dataset", ""), held.get("split", ""), protocol]
-    told = ", ".join(part for part in parts if part)
-    if seeds and seeds[-1]:
-        many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        told += f"; {many} seed{'s' if many != '1' else ''}"
-    notes = [note for note in ("† copied from the publication, not run here." if copied else "", _made(held)) if note]
-    head = ["method", *(MEASURES.get(measure, measure) for measure in chosen)]
-    return ResultsTable(head, body, notes, caption or told, list(dict.fromkeys(stale)))
+        cells = [_cell(row, measure, digits) for measure in chosen]
+        body.append([name, *([str(row.get("config") or "")] if told else []), *cells])
+    if held.get("chance"):
+        cells = [_cell({"metrics": held["chance"]}, measure, digits) for measure in chosen]
+        body.append(["chance", *([""] if told else []), *cells])
+    notes = [_compared(entry, digits) for entry in held.get("comparisons", []) if entry.get("measure") in chosen]
+    notes += [note for note in ("† copied from the publication, not run here." if copied else "", _made(held)) if note]
+    head = ["method", *(["features and settings"] if told else []), *(MEASURES.get(name, name) for name in chosen)]
+    return ResultsTable(head, body, notes, caption or _about(held, rows), list(dict.fromkeys(stale)))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        return held, held["rows"]
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: run its recipe first (recipes/{path.stem}.py).") from None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise ValueError(f"{path} is not a recorded result: JSON with a list of 'rows' is expected.") from None
+
+
+def _hash_beside(path: Path) -> Callable[[Mapping[str, Any]], str] | None:
+    # The recipes wrote the hashes, so the recipes recompute them; an installed library has none, and checks nothing.
+    root = path.resolve().parent.parent
+    source = root / "recipes" / "common.py"
+    if not source.is_file():
+        return None
+    spec = importlib.util.spec_from_file_location("xmrlib_recipes_common", source)
+    recipes = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = recipes  # dataclasses look their module up
+    spec.loader.exec_module(recipes)
+    return lambda row: recipes.source_hash(row.get("sources", ()), root)
 
 
 def _name(row: Mapping[str, Any]) -> str:
@@ -134,16 +156,17 @@ def _name(row: Mapping[str, Any]) -> str:
     return f"{row['method']} ({', '.join(extra)})" if extra else str(row["method"])
 
 
-def _cell(metric: Any, digits: int, measure: str) -> str:
+def _cell(row: Mapping[str, Any], measure: str, digits: int) -> str:
+    metric = row["metrics"].get(measure)
     if metric is None:
         return "–"
     form = f"{{:.{1 if measure.startswith('medr') else digits}f}}"
     if isinstance(metric, int | float):
         return form.format(metric)
-    shown = form.format(metric["mean"])
-    if "low" in metric and "high" in metric:
-        return f"{shown} [{form.format(metric['low'])}, {form.format(metric['high'])}]"
-    values = metric.get("values") or []
+    shown, values = form.format(metric["mean"]), metric.get("values") or []
+    if recorded := row.get("intervals", {}).get(measure):
+        low, high = np.mean(np.asarray(recorded, dtype=float).reshape(-1, 2), 0)
+        return f"{shown} [{form.format(low)}, {form.format(high)}]"
     if len(values) < 2:
         return shown
     from scipy.stats import t
@@ -151,11 +174,27 @@ def _cell(metric: Any, digits: int, measure: str) -> str:
     return f"{shown} ± {form.format(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))}"
 
 
+def _compared(entry: Mapping[str, Any], digits: int) -> str:
+    low, high, difference = (f"{entry[key]:+.{digits}f}" for key in ("low", "high", "difference"))
+    verdict = "" if entry["low"] * entry["high"] > 0 else ": no order can be claimed"
+    measure = MEASURES.get(entry["measure"], entry["measure"])
+    return f"{entry['first']} less {entry['second']}, {measure}: {difference} [{low}, {high}]{verdict}."
+
+
+def _about(held: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    protocol = f"{held['protocol']} protocol" if "protocol" in held else ""
+    parts = [held.get("dataset", ""), held.get("split", ""), protocol, "95 % intervals"]
+    seeds = sorted({len(row.get("seeds", [])) for row in rows if not row.get("source")})
+    if seeds and seeds[-1]:
+        many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        parts.append(f"{many} seed{'s' if many != '1' else ''}")
+    return ", ".join(part for part in parts if part)
+
+
 def _made(held: Mapping[str, Any]) -> str:
     versions = held.get("versions", {})
     torch = f"torch {versions['torch']}" if "torch" in versions else ""
-    parts = [held.get("date", "")[:10], held.get("device", ""), torch]
-    told = ", ".join(part for part in parts if part)
+    told = ", ".join(part for part in ((held.get("date") or "")[:10], held.get("device", ""), torch) if part)
     return f"Recorded {told}." if told else ""
 
 
