@@ -37,7 +37,7 @@ def random_average_precision(relevant: int | np.ndarray, gallery: int) -> np.nda
     0.75
     """
     h = harmonic(gallery)[-1]
-    return (h + (np.asarray(relevant) - 1) / max(gallery - 1, 1) * (gallery - h)) / gallery
+    return np.asarray((h + (np.asarray(relevant) - 1) / max(gallery - 1, 1) * (gallery - h)) / gallery)
 
 
 def chance(

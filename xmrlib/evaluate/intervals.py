@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Values = np.ndarray | Sequence[np.ndarray]
+Clusters = np.ndarray | Sequence[np.ndarray | None] | None
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Interval:
 
 def bootstrap(
     values: Values,
-    clusters: Values | None = None,
+    clusters: Clusters = None,
     samples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -63,7 +64,7 @@ def bootstrap(
 def paired_bootstrap(
     a: Values,
     b: Values,
-    clusters: Values | None = None,
+    clusters: Clusters = None,
     samples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -129,7 +130,7 @@ def over_seeds(metrics: Sequence[Mapping[str, float]]) -> dict[str, dict[str, fl
     }
 
 
-def _parts(values: Values, clusters: Values | None) -> list[tuple[np.ndarray, np.ndarray]]:
+def _parts(values: Values, clusters: Clusters) -> list[tuple[np.ndarray, np.ndarray]]:
     """Each direction's values as (seed, query), with the image of each query."""
     is_list = isinstance(values, list | tuple) and np.ndim(values[0]) > 0
     values = list(values) if is_list else [values]

@@ -39,6 +39,11 @@ def tile_rows(columns: int, device: torch.device) -> int:
     return max(1, TILE.get(device.type, TILE["cpu"]) // columns)
 
 
+def threads() -> int:
+    """How many threads share the work on a CPU: as many as torch was given."""
+    return max(1, torch.get_num_threads())
+
+
 def check_ties(ties: str) -> None:
     """Raise `ValueError` for an unknown tie rule."""
     if ties not in TIES:
@@ -138,14 +143,14 @@ def numpy_block(
 
     def work(rows: range) -> None:
         for row in rows:
-            answers[row] = row_average_precision(block[row], columns(row), ties, None if drop is None else drop[row])
+            gone = None if drop is None else int(drop[row])
+            answers[row] = row_average_precision(block[row], columns(row), ties, gone)
 
-    workers = 1 if pool is None else pool._max_workers
-    if workers == 1:
+    if pool is None:
         work(range(len(block)))
     else:
         # NumPy lets go of the interpreter while it sorts, so threads share the rows.
-        edges = np.linspace(0, len(block), 4 * workers + 1).astype(int)
+        edges = np.linspace(0, len(block), 4 * threads() + 1).astype(int)
         list(pool.map(work, (range(a, b) for a, b in zip(edges, edges[1:], strict=False))))
     return answers
 
@@ -223,7 +228,7 @@ def list_average_precision(
             row[: len(items)] = items
         table, sizes = torch.from_numpy(table).to(device), np.array([len(items) for items in items_of_class])
 
-    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         for start in range(0, queries, step):
             stop = min(start + step, queries)
             kept = np.flatnonzero(query_class[start:stop] >= 0)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from xmrlib.evaluate.checks import as_image_of_text, as_matrix, refuse_nan
 from xmrlib.evaluate.precision import as_embeddings
-from xmrlib.evaluate.ranks import Ties, check_ties, uses_torch
+from xmrlib.evaluate.ranks import Ties, check_ties, threads, uses_torch
 
 # A tile stays within a core's cache on the CPU; on a GPU it is large enough to fill the device.
 TILE = {"cpu": 1 << 21, "cuda": 1 << 26}
@@ -251,7 +251,7 @@ class _Counter:
         self.own_index = [np.zeros(images, np.int64), image_of_text]
 
     def count(self) -> tuple[Places, Places]:
-        with ThreadPoolExecutor(max(1, torch.get_num_threads())) as self.pool:
+        with ThreadPoolExecutor(threads()) as self.pool:
             for images, texts in zip(self.image_slices, self.text_slices, strict=True):
                 block = self._tile(images, texts)
                 self._note_own(block, images, texts)

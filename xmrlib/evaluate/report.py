@@ -166,10 +166,6 @@ def report(
     if pairs.labels is None:
         notes.append("no class labels: MAP is not defined, only Recall@K")
     else:
-        if pairs.classes and int(np.max(pairs.labels)) >= len(pairs.classes):
-            raise ValueError(
-                f"label {int(np.max(pairs.labels))} is out of range: {pairs.name} names {len(pairs.classes)} classes."
-            )
         found = map_all(scores, pairs.labels, pairs.text_labels, ties)
         note("map", found.ap_i2t, found.ap_t2i, chance(pairs.labels, pairs.text_labels))
     places = recall(scores, pairs.image_of_text, ks, ties)
