@@ -105,14 +105,17 @@ def _block(part: str, block: int, knobs: Knobs) -> Iterator[list[Scene]]:
 
 def _family(rng: np.random.RandomState, part: str, theme: str, family: int, knobs: Knobs) -> list[list[Scene]]:
     novel = part == "test" and rng.random_sample() < knobs.novel
-    core = _core(rng, theme, knobs, novel)
+    # Half of the families at sea hold nothing that needs land: their scenes may lie on the open water.
+    stands = "asw" if theme == "sea" and rng.random_sample() < 0.5 else "asgtw"
+    cast = [(thing, weight) for thing, weight in CAST[theme] if thing.stands in stands]
+    core = _core(rng, theme, cast, stands, knobs, novel)
     share = knobs.twins[SPLIT_NUMBERS[part]]
     units: list[Unit] = []
     count = 0
     while count < knobs.family:
         # A pair fills two places at once: to have `share` of the scenes in pairs, draw pairs a little less often.
         paired = rng.random_sample() < share / (2 - share)
-        units.append(_unit(rng, theme, core, knobs, novel, paired))
+        units.append(_unit(rng, theme, cast, stands, core, knobs, novel, paired))
         count += len(units[-1][0])
     drafts = [draft for members, _ in units for draft in members]
     voice = np.random.RandomState([knobs.seed, SPLIT_NUMBERS[part], family, 3])
@@ -138,23 +141,26 @@ def _draw(rng: np.random.RandomState, cast: list[tuple[Thing, float]], taken: se
     return left[-1][0]
 
 
-def _stranger(rng: np.random.RandomState, theme: str, taken: set[str]) -> Thing:
-    """A thing that does not belong to the theme and can stand on dry land or fly."""
+def _stranger(rng: np.random.RandomState, theme: str, stands: str, taken: set[str]) -> Thing:
+    """A thing of another theme, out of the water."""
     while True:
         other = language.pick(rng, THEMES)
         thing = language.pick(rng, CAST[other])[0]
-        if theme not in (thing.theme, *thing.also) and thing.stands != "w" and thing.noun not in taken:
+        fits = thing.stands in stands and thing.stands != "w" and thing.noun not in taken
+        if fits and theme not in (thing.theme, *thing.also):
             return thing
 
 
-def _core(rng: np.random.RandomState, theme: str, knobs: Knobs, novel: bool) -> list[tuple[str, str]]:
+def _core(
+    rng: np.random.RandomState, theme: str, cast: list[tuple[Thing, float]], stands: str, knobs: Knobs, novel: bool
+) -> list[tuple[str, str]]:
     """The (noun, role) that all scenes of a family share. The first two belong to the theme."""
-    cast = [(thing, weight * (4 if novel and thing.unseen else 1)) for thing, weight in CAST[theme]]
+    cast = [(thing, weight * (4 if novel and thing.unseen else 1)) for thing, weight in cast]
     core: list[tuple[str, str]] = []
     for place in range(knobs.sharing):
         taken = {noun for noun, _ in core}
         if place >= 2 and rng.random_sample() < knobs.strangers:
-            core.append((_stranger(rng, theme, taken).noun, "stranger"))
+            core.append((_stranger(rng, theme, stands, taken).noun, "stranger"))
         else:
             core.append((_draw(rng, cast, taken).noun, "core"))
     return core
@@ -163,24 +169,27 @@ def _core(rng: np.random.RandomState, theme: str, knobs: Knobs, novel: bool) -> 
 def _places(theme: str, nouns: list[str]) -> tuple[bool, list[str]]:
     """Whether the theme's own place suits these things, and which shared places do."""
     stands = [THINGS[noun].stands for noun in nouns]
-    wet = "w" in stands
-    dry = sum(one in "gt" for one in stands)
-    own = {"open sea": dry == 0, "heights": dry + stands.count("s") <= 2}.get(OWN_PLACE[theme], True)
-    if wet and OWN_PLACE[theme] != "open sea":
-        own = False
+    wet, dry = "w" in stands, sum(one in "gt" for one in stands)
+    own = {"open sea": dry == 0, "heights": not wet and dry + stands.count("s") <= 2}.get(OWN_PLACE[theme], not wet)
     return own, ["beach"] if wet else list(SHARED_PLACES[theme])
 
 
 def _unit(
-    rng: np.random.RandomState, theme: str, core: list[tuple[str, str]], knobs: Knobs, novel: bool, paired: bool
+    rng: np.random.RandomState,
+    theme: str,
+    cast: list[tuple[Thing, float]],
+    stands: str,
+    core: list[tuple[str, str]],
+    knobs: Knobs,
+    novel: bool,
+    paired: bool,
 ) -> Unit:
     """One scene, or two that are twins."""
-    cast = list(CAST[theme])
     nouns = list(core)
     for _ in range((0, 1, 1, 2, 2, 3)[int(6 * rng.random_sample())]):
         taken = {noun for noun, _ in nouns}
         if rng.random_sample() < knobs.strangers:
-            nouns.append((_stranger(rng, theme, taken).noun, "stranger"))
+            nouns.append((_stranger(rng, theme, stands, taken).noun, "stranger"))
         else:
             nouns.append((_draw(rng, cast, taken).noun, "own"))
     if len(nouns) < 3:

@@ -110,6 +110,8 @@ CLUTTER = (
 
 # noun: (first mention, is it plural, later mention, is that plural). All others: "a cow", "the cow", singular.
 _FORMS = {
+    "sun": ("the sun", False, "the sun", False),
+    "moon": ("the moon", False, "the moon", False),
     "headphones": ("a pair of headphones", False, "the headphones", True),
     "skis": ("a pair of skis", False, "the skis", True),
     "scissors": ("a pair of scissors", False, "the scissors", True),
