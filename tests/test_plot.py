@@ -380,7 +380,7 @@ def test_results_table(tmp_path) -> None:
     table = plot.results_table(path, current_hash=lambda row: "b")
     assert table.stale == ["CCA"] and "Out of date" in table._repr_html_() and "Out of date" in str(table)
     page = Page(table._repr_html_())
-    assert {head["scope"] for head in page.all("th")} == {"col", "row"} and page.all("caption")
+    assert {head["scope"] for head in page.all("th")} == {"col", "row"} and page.all("figcaption")
     assert "0.500 ± 0.248" in str(table) and "0.250 [0.210, 0.300]" in str(table)
     assert "CCL †" in str(table) and "no order can be claimed" in str(table)
     assert table._repr_markdown_().count("|---:") == 3

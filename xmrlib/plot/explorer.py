@@ -184,8 +184,8 @@ def _encoder(figure: Figure, count: int) -> Callable[[Figure], str]:
 def _svg(figure: Figure) -> str:
     held = io.BytesIO()
     figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None})
-    # A hundredth of a point is finer than any screen; the rest of the digits are a third of the file.
-    short = re.sub(r"(\d\.\d\d)\d+", r"\1", held.getvalue().decode())
+    # A hundredth of a point is finer than any screen; only in paths, since a letter's scale needs all its digits.
+    short = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), held.getvalue().decode())
     return page.data_uri(re.sub(r"\n\s*", "\n", short).encode(), "image/svg+xml")
 
 

@@ -37,6 +37,8 @@ MEASURES = {
     "probe_accuracy": "modality told apart",
 }
 
+SETTINGS = "features and settings"
+
 
 class ResultsTable:
     """Recorded rows as a table that notebooks, the book and a terminal can show.
@@ -58,17 +60,23 @@ class ResultsTable:
 
     def _repr_html_(self) -> str:
         banner = f'<p class="xmr-stale" role="note"><strong>⚠ {escape(self.banner)}</strong></p>' if self.banner else ""
-        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.head)
+        head = "".join(f'<th scope="col"{self._words(at)}>{escape(name)}</th>' for at, name in enumerate(self.head))
         body = ""
         for first, *rest in self.rows:
-            cells = "".join(f"<td>{escape(cell)}</td>" for cell in rest)
+            cells = "".join(f"<td{self._words(at)}>{escape(cell)}</td>" for at, cell in enumerate(rest, 1))
             body += f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>'
         notes = "".join(f"<br>{escape(note)}" for note in self.notes)
+        # A region that scrolls by itself must be reachable by keyboard, hence tabindex.
         return (
-            f'{banner}<div class="xmr-scroll" tabindex="0" role="region" aria-label="{escape(self.caption)}">'
-            f'<table class="xmr-results table"><caption>{escape(self.caption)}{notes}</caption>'
+            f'{banner}<figure class="xmr-recorded"><div class="xmr-scroll" tabindex="0" role="region" '
+            f'aria-label="{escape(self.caption)}"><table class="xmr-results table" aria-label="{escape(self.caption)}">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f"<figcaption>{escape(self.caption)}{notes}</figcaption></figure>"
         )
+
+    def _words(self, column: int) -> str:
+        # Columns of words are set from the left, columns of numbers from the right.
+        return ' class="xmr-words"' if self.head[column] == SETTINGS else ""
 
     def _repr_markdown_(self) -> str:
         lines = [f"**⚠ {self.banner}**", ""] if self.banner else []
@@ -124,7 +132,7 @@ def results_table(
         body.append(["chance", *([""] if told else []), *cells])
     notes = [_compared(entry, digits) for entry in held.get("comparisons", []) if entry.get("measure") in chosen]
     notes += [note for note in ("† copied from the publication, not run here." if copied else "", _made(held)) if note]
-    head = ["method", *(["features and settings"] if told else []), *(MEASURES.get(name, name) for name in chosen)]
+    head = ["method", *([SETTINGS] if told else []), *(MEASURES.get(name, name) for name in chosen)]
     return ResultsTable(head, body, notes, caption or _about(held, rows), list(dict.fromkeys(stale)))
 
 
