@@ -1,9 +1,9 @@
 """Docstrings of xmrlib, written to be read in an editor, as reStructuredText for the API pages.
 
-Paragraphs, lists, doctest examples and Google sections (`Raises:`) stay. What changes:
+Paragraphs, bulleted lists and doctest examples stay. What changes:
 
     `name`                     a code word
-    ids      one name per row  a table of name and meaning, with its continuation lines
+    ids      one name per row  a table of names and meanings, with continuation lines
     anything else indented     a block in a fixed font
     stars, bars, labels_       escaped, so that Sphinx reads no markup into them
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 
-ROW = re.compile(r"^(?P<name>\S(?:\S| (?=\S))*?)(?P<gap> {2,})(?P<meaning>\S.*)$")
+ROW = re.compile(r"^(?P<name>\S(?:\S| (?=\S))*?) {2,}(?=\S)")
 CODE = re.compile(r"``.+?``|:[\w:]+:`[^`]+`|`[^`]+`")
-SECTION = re.compile(r"^(Args|Arguments|Returns|Raises|Yields|Attributes|Examples?|Notes?|References|Parameters):$")
+STATEMENT = re.compile(r"^(\w[\w, ]* = |import |from [\w.]+ import |[\w.]+\()")
 BULLET = re.compile(r"^([-*]|\d+[.)]) ")
 
 
@@ -44,12 +44,25 @@ def _indent(line: str) -> int:
 
 
 def to_restructuredtext(lines: list[str]) -> list[str]:
-    """The docstring's lines as reStructuredText."""
+    """The docstring's lines as reStructuredText.
+
+    >>> print("\\n".join(to_restructuredtext(["Counts.", "", "size   how many", "colour `red`"])))
+    Counts.
+    <BLANKLINE>
+    ``size``
+        how many
+    ``colour``
+        ``red``
+    <BLANKLINE>
+    """
     out: list[str] = []
+    literal = False
     for block in _blocks(lines):
-        if out and out[-1]:
-            out.append("")
-        out += _block(block)
+        written = _block(block)
+        if literal and written[0] == "::":  # one block of code with a blank line inside
+            written = written[2:]
+        literal = written[0] == "::" or (literal and written[0].startswith("    "))
+        out += ["", *written] if out else written
     return [*out, ""]
 
 
@@ -67,35 +80,36 @@ def _block(block: list[str]) -> list[str]:
     first = block[0]
     if first.lstrip().startswith(">>>"):
         return [line[_indent(first) :] for line in block]
-    if SECTION.match(first):
-        return [first, *(inline(line) for line in block[1:])]
-    if _is_table(block):
-        return _table(block)
+    rows = _rows(block)
+    if rows:
+        return [
+            line for name, meaning in rows for line in (f"``{name}``", *(f"    {inline(text)}" for text in meaning))
+        ]
     if BULLET.match(first):
         return [inline(line) for line in block]
-    if _indent(first) > 0:
-        return ["::", "", *(f"    {line}" for line in block)]
+    if _indent(first) > 0 or all(STATEMENT.match(line) for line in block):
+        return ["::", "", *(f"    {line[_indent(first) :]}" for line in block)]
     # A paragraph may run into a table, an example or an indented block without a blank line.
     for index, line in enumerate(block[1:], start=1):
-        if _indent(line) > 0 or line.startswith(">>>") or BULLET.match(line) or _is_table(block[index:]):
+        if _indent(line) > 0 or line.startswith(">>>") or BULLET.match(line) or _rows(block[index:]):
             return [*map(inline, block[:index]), "", *_block(block[index:])]
     return [inline(line) for line in block]
 
 
-def _is_table(block: list[str]) -> bool:
-    rows = [line for line in block if ROW.match(line.lstrip()) and _indent(line) == _indent(block[0])]
-    columns = {_indent(line) + ROW.match(line.lstrip()).start("meaning") for line in rows}
-    fits = [line for line in block if line in rows or _indent(line) > _indent(block[0])]
-    return bool(rows) and rows[0] == block[0] and len(columns) == 1 and len(fits) == len(block)
-
-
-def _table(block: list[str]) -> list[str]:
-    out = []
-    for line in block:
-        match = ROW.match(line.lstrip()) if _indent(line) == _indent(block[0]) else None
-        if match:
-            name = match["name"].strip("`")
-            out += [f"``{name}``", f"    {inline(match['meaning'])}"]
+def _rows(block: list[str]) -> list[tuple[str, list[str]]]:
+    """Names and meanings, if all lines of the block keep to the two columns that one of them shows; else nothing."""
+    edge = _indent(block[0])
+    lines = [line[edge:] for line in block]
+    column = next((match.end() for line in lines if (match := ROW.match(line))), None)
+    rows: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if column is None or not line.strip() or len(line) <= column:
+            return []
+        name, meaning = line[:column], line[column:]
+        if _indent(line) > 0 and rows:
+            rows[-1][1].append(line.strip())
+        elif not name.endswith(" ") or meaning.startswith(" ") or meaning.startswith("#"):
+            return []
         else:
-            out.append(f"    {inline(line.strip())}")
-    return out
+            rows.append((name.strip().strip("`"), [meaning]))
+    return rows

@@ -142,7 +142,7 @@ def visit_text(self: Any, node: nodes.Element) -> None:
 
 
 def visit_answer(self: Any, node: nodes.Element) -> None:
-    verdict = "✓ Right." if node["right"] else "✗ Not this one."
+    verdict = "Right." if node["right"] else "Not this one."
     self.body.append(f'<div class="xmr-answer"><p class="xmr-verdict">{verdict}</p>\n')
 
 
@@ -197,6 +197,11 @@ def read_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, 
     lines[:] = to_restructuredtext(lines)
 
 
+def shorten_signature(app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str, returns: str):
+    """Write `...` for a default without a literal, such as `<factory>`: Sphinx could not read the signature."""
+    return signature and re.sub(r"<[^<>]*>", "...", signature), returns
+
+
 def find_where_exported(app: Sphinx, env: Any, node: nodes.Element, content: nodes.Element) -> nodes.Element | None:
     """A name is documented where a reader imports it: `xmrlib.data.pairs.Pairs` is found as `xmrlib.data.Pairs`.
 
@@ -228,5 +233,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", use_vendored_scripts)
     app.connect("doctree-read", add_colab_badge)
     app.connect("html-page-context", mend_page, priority=900)
+    app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-process-docstring", read_docstring, priority=100)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
