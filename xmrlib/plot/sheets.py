@@ -18,11 +18,12 @@ def sheet(
     pairs: Pairs, rows: Sequence[int] | np.ndarray | None = None, columns: int = 4,
     *, size: float = 7.6, lines: int = 8, title: Literal["class", "number", "none"] = "class",
 ) -> Figure:  # fmt: skip
-    """Draw pictures with their texts below, `columns` to a line; without `rows`, the first two lines of the data.
+    """Draw pictures with their texts below, `columns` to a line; without `rows`, some from all over it.
 
     A text longer than `lines` lines is cut. `title` writes each image's class (or row) above its text.
     """
-    chosen = [int(row) for row in (range(min(len(pairs), 2 * columns)) if rows is None else rows)]
+    spread = np.linspace(0, len(pairs) - 1, min(len(pairs), 2 * columns))
+    chosen = [int(row) for row in (spread if rows is None else rows)]
     if not chosen:
         raise ValueError("no rows to draw: name at least one image.")
     columns = min(columns, len(chosen))
@@ -78,7 +79,7 @@ def _pictures_for_text(found: Ranking, pairs: Pairs, title: str | None) -> Figur
     side = min((width - GAP * (columns + 1)) / columns, 150)
     down = -(-len(found.hits) // columns)
     head = LEAD * (size * len(question) + (10 if title else 0) + (7.5 if found.own else 0)) + GAP
-    canvas = Canvas(width, head + GAP + down * (side + 30) + 16)
+    canvas = Canvas(width, head + GAP + down * (side + 36) + 14)
     canvas.card(GAP, GAP / 2, width - 2 * GAP, head, look.text_tint)
     y = GAP
     if title:
@@ -88,7 +89,7 @@ def _pictures_for_text(found: Ranking, pairs: Pairs, title: str | None) -> Figur
         canvas.lines(2 * GAP, y, [_where(found, "picture")], 7.5, color=look.quiet)
     for place, hit in enumerate(found.hits):
         x = GAP + (place % columns) * (side + GAP)
-        y = head + 1.5 * GAP + (place // columns) * (side + 30)
+        y = head + 1.5 * GAP + (place // columns) * (side + 36)
         canvas.picture(x, y, side, picture_of(pairs, hit.row), hit.judged)
         _caption(canvas, x, y + side + 3, side, hit.rank, hit.score, class_of(pairs, hit.row))
     canvas.key({hit.judged for hit in found.hits}, pairs)
@@ -97,8 +98,8 @@ def _pictures_for_text(found: Ranking, pairs: Pairs, title: str | None) -> Figur
 
 def _caption(canvas: Canvas, x: float, y: float, width: float, place: int, score: float, name: str) -> None:
     canvas.lines(x, y, [f"{place}"], 8.5, weight="bold")
-    canvas.lines(x + 6 + look.text_width(f"{place}", 8.5, "bold"), y + 0.5, [name], 7.5, color=look.ink)
     canvas.lines(x + width, y + 0.5, [score_words(score)], 7.5, color=look.quiet, ha="right")
+    canvas.lines(x, y + 11, look.wrap(name, width, 7.5, lines=1), 7.5, color=look.ink)
 
 
 def _texts_for_picture(found: Ranking, pairs: Pairs, title: str | None) -> Figure:
