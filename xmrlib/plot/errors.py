@@ -12,9 +12,7 @@ from xmrlib.plot import look
 from xmrlib.plot.canvas import GAP, LEAD, PAGE, Canvas, class_of, picture_of, score_words, words_of
 
 
-def worst(
-    scores: Any, pairs: Pairs, k: int, direction: str, by: str
-) -> list[tuple[int, int, int, float, float, int]]:
+def worst(scores: Any, pairs: Pairs, k: int, direction: str, by: str) -> list[tuple[int, int, int, float, float, int]]:
     """The k most confident errors as (query, returned, wanted, its score, score of the wanted, rank of the wanted).
 
     An error is a query whose best answer is wrong: of another class (`by="class"`) or of another pair (`by="pair"`).

@@ -1,11 +1,11 @@
 """One call, two lives: sliders that redraw where there is a kernel, frames drawn beforehand where there is none.
 
-    def draw(k, kind):
-        figure, axes = plt.subplots()
-        ...
-        return figure
+def draw(k, kind):
+    figure, axes = plt.subplots()
+    ...
+    return figure
 
-    xmr.plot.explore(draw, k=range(1, 11), kind=["images", "texts"], describe=lambda k, kind: f"{k} nearest {kind}")
+xmr.plot.explore(draw, k=range(1, 11), kind=["images", "texts"], describe=lambda k, kind: f"{k} nearest {kind}")
 """
 
 from __future__ import annotations
@@ -255,9 +255,7 @@ def _control(knob: Choice) -> str:
     )
 
 
-def _live(
-    draw: Callable, knobs: list[Choice], describe: Callable | None, title: str, play: bool, pause: float
-) -> Any:
+def _live(draw: Callable, knobs: list[Choice], describe: Callable | None, title: str, play: bool, pause: float) -> Any:
     import ipywidgets as widgets
     from IPython.display import display
 

@@ -53,9 +53,7 @@ class Ranking:
     gallery: int
 
 
-def rank(
-    model: Any, pairs: Pairs, query: str | int | None = None, k: int = 5, *, text: int | None = None
-) -> Ranking:
+def rank(model: Any, pairs: Pairs, query: str | int | None = None, k: int = 5, *, text: int | None = None) -> Ranking:
     """Rank one side of `pairs` for a query: a sentence, an image's row (`query=3`), or a text's row (`text=3`).
 
     `model` has `similarity(images, texts)`, or is a score matrix (images, texts) itself; a matrix answers rows only.
