@@ -115,7 +115,11 @@ class Index:
         k = min(k, len(self))
         memory = self.memory or MEMORY.get(self.device.type, MEMORY["cpu"])
         step = int(max(1, min(1024, memory // 4)))
-        found = [self._search_block(block, k, max(1, memory // (4 * len(block)))) for block in queries.split(step)]
+        found = []
+        for block in queries.split(step):
+            chunk = max(1, memory // (4 * len(block)))
+            # Whole groups need no padding.
+            found.append(self._search_block(block, k, chunk // GROUP * GROUP or chunk))
         return torch.cat([scores for scores, _ in found]), torch.cat([rows for _, rows in found])
 
     def _search_block(self, queries: Tensor, k: int, chunk: int) -> tuple[Tensor, Tensor]:
@@ -144,11 +148,12 @@ class Index:
                 "Load the model that made the index, or build the index again."
             )
         embeddings = embeddings.float()
-        finite = torch.isfinite(embeddings).all(dim=1)
-        if not bool(finite.all()):
-            raise ValueError(
-                f"{name}[{int((~finite).nonzero()[0])}] holds a NaN or an infinity; it cannot be searched."
-            )
+        # A NaN or an infinity makes the sum one too; only then is each row looked at, which takes memory.
+        if not bool(torch.isfinite(embeddings.sum())):
+            finite = torch.isfinite(embeddings).all(dim=1)
+            if not bool(finite.all()):
+                row = int((~finite).nonzero()[0])
+                raise ValueError(f"{name}[{row}] holds a NaN or an infinity; it cannot be searched.")
         return normalize(embeddings) if self.similarity == "cosine" else embeddings
 
     def save(self, path: str | os.PathLike) -> Path:

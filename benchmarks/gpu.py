@@ -1,0 +1,151 @@
+"""The GPU paths of evaluation and search: `python -m benchmarks.gpu --output gpu.json`, on a machine with CUDA.
+
+Needs torch, numpy, scipy, jaxtyping, einops and safetensors alone. Values are first compared with the CPU's on a
+smaller size; then each piece of work is timed, warm, with the device synchronised before and after, beside its matrix
+products.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.evaluate import captions, classes
+from benchmarks.search import vectors
+from xmrlib.evaluate import average_precision, map_all, map_embeddings, recall_embeddings
+from xmrlib.search import Index
+
+
+def check(device: torch.device) -> dict[str, float]:
+    """The largest difference between the device and the CPU for each measure, on sizes that a CPU does at once."""
+    worst = {}
+    data = classes(2000, 64)
+    # Signs tie almost everywhere and their sums are exact, so both must agree to the last digits, ties included.
+    sides = {"as they are": (data["images"], data["texts"]), "ties": (data["images"].sign(), data["texts"].sign())}
+    for name, (images, texts) in sides.items():
+        for ties in ("expected", "index"):
+            answers = []
+            for where in ("cpu", device):
+                found = map_embeddings(images.to(where), texts.to(where), data["labels"], ties=ties, similarity="inner")
+                answers.append([found.i2t, found.t2i])
+            worst[f"map {ties}, {name}"] = float(np.abs(np.subtract(*answers)).max())
+    scores = data["images"].sign() @ data["texts"].sign().T
+    bounds = [map_all(scores.to(where), data["labels"], ties="bounds") for where in ("cpu", device)]
+    worst["map bounds"] = max(abs(getattr(bounds[0], b).avg - getattr(bounds[1], b).avg) for b in ("worst", "best"))
+    relevant = data["labels"][:, None] == data["labels"][None]
+    precision = [average_precision(scores.to(where), relevant.to(where)).cpu() for where in ("cpu", device)]
+    worst["average precision"] = float((precision[0] - precision[1]).abs().max())
+    data = captions(400, 64)
+    for name, sign in (("as they are", False), ("ties", True)):
+        images, texts = (data[side].sign() if sign else data[side] for side in ("images", "texts"))
+        found = [
+            recall_embeddings(images.to(where), texts.to(where), data["image_of_text"], similarity="inner")
+            for where in ("cpu", device)
+        ]
+        worst[f"recall, {name}"] = max(abs(found[0].i2t[k] - found[1].i2t[k]) for k in (1, 5, 10))
+        worst[f"recall, {name}"] = max(
+            worst[f"recall, {name}"], *(abs(found[0].t2i[k] - found[1].t2i[k]) for k in (1, 5))
+        )
+    data = vectors(20_000, 64, 200)
+    for name, sign in (("as they are", False), ("ties", True)):
+        gallery, queries = (data[side].sign() if sign else data[side] for side in ("gallery", "queries"))
+        (a, rows_a), (b, rows_b) = (
+            Index(gallery.to(where), similarity="inner").search(queries.to(where), 10) for where in ("cpu", device)
+        )
+        worst[f"search scores, {name}"] = float((a - b.cpu()).abs().max())
+        worst[f"search rows, {name}"] = float((rows_a != rows_b.cpu()).float().mean())
+    return worst
+
+
+def timed(work: Callable[[], object], device: torch.device, repeats: int) -> dict:
+    """Median and least seconds of `work`, warm, and the most memory it took on the device, in MB above the start."""
+    synchronise = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
+    work()
+    synchronise()
+    peak = None
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        start = torch.cuda.memory_allocated()
+    seconds = []
+    for _ in range(repeats):
+        before = time.perf_counter()
+        work()
+        synchronise()
+        seconds.append(time.perf_counter() - before)
+    if device.type == "cuda":
+        peak = round((torch.cuda.max_memory_allocated() - start) / 1e6, 1)
+    return {"seconds": round(statistics.median(seconds), 5), "least": round(min(seconds), 5), "peak_mb": peak}
+
+
+def measure(device: torch.device, repeats: int, scale: int) -> list[dict]:
+    """The three pieces of work, and the matrix products of each."""
+    measured = []
+
+    def add(task: str, size: dict, method: str, work: Callable[[], object], **more) -> None:
+        measured.append({"task": task, "size": size, "method": method} | timed(work, device, repeats) | more)
+        print(json.dumps(measured[-1]), flush=True)
+
+    size = {"images": 20_000 // scale, "dim": 512}
+    data = classes(**size)
+    images, texts = data["images"].to(device), data["texts"].to(device)
+    found = map_embeddings(images, texts, data["labels"])
+    values = {"i2t": found.i2t, "t2i": found.t2i}
+    add("map", size, "xmrlib", lambda: map_embeddings(images, texts, data["labels"]), values=values)
+    add("map", size, "floor (matrix products)", lambda: [images @ texts.T, texts @ images.T])
+    add("map", size, "floor (and the sorting)", lambda: [(p @ texts.T).sort(dim=1) for p in images.split(3000)] * 2)
+
+    size = {"images": 5_000 // scale, "dim": 1024}
+    data = captions(**size)
+    images, texts, own = data["images"].to(device), data["texts"].to(device), data["image_of_text"]
+    values = recall_embeddings(images, texts, own).i2t
+    add("recall", size, "xmrlib", lambda: recall_embeddings(images, texts, own), values=values)
+    add("recall", size, "floor (matrix products)", lambda: images @ texts.T)
+
+    size = {"images": 1_000_000 // scale, "dim": 512}
+    data = vectors(**size)
+    index, queries = Index(data["gallery"].to(device), similarity="inner"), data["queries"].to(device)
+    gallery = data["gallery"].to(device)
+    add("search", size, "xmrlib", lambda: index.search(queries, 10))
+    add("search", size, "product and top-k", lambda: [(queries @ p.T).topk(10) for p in gallery.split(1 << 18)])
+    add("search", size, "floor (matrix products)", lambda: [queries @ p.T for p in gallery.split(1 << 18)])
+    return measured
+
+
+def main() -> int:
+    """Check, measure, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--scale", type=int, default=1, help="divide every size by this, to try the script out")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    facts = {
+        "device": name,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda},
+        "float32_products": torch.get_float32_matmul_precision(),
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "differences_from_the_cpu": check(device),
+    }
+    print(json.dumps(facts, indent=1), flush=True)
+    facts["rows"] = measure(device, options.repeats, options.scale)
+    if options.output:
+        options.output.write_text(json.dumps(facts, indent=1) + "\n")
+    worst = {k: v for k, v in facts["differences_from_the_cpu"].items() if v > (1e-6 if "ties" in k else 1e-3)}
+    if worst:
+        print(f"the device and the CPU differ: {worst}", file=sys.stderr)
+    return 1 if worst else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

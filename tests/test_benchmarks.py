@@ -1,0 +1,62 @@
+"""The benchmarks on tiny sizes: every method runs, and those that should agree with ours do."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+
+from benchmarks import evaluate, run, search, worker
+
+NEEDS = {"torchmetrics": "torchmetrics", "pytorch-metric-learning": "pytorch_metric_learning", "faiss, flat": "faiss"}
+# torchmetrics drops relevant items whose score is not above 0.
+WRONG = {"torchmetrics"}
+TINY = {
+    "map": {"images": 90, "dim": 16},
+    "recall": {"images": 40, "dim": 16},
+    "search": {"images": 3000, "dim": 16, "queries": 7},
+}
+METHODS = [(name, task, method) for name, task in (evaluate.TASKS | search.TASKS).items() for method in task.methods]
+
+
+@pytest.mark.parametrize(("name", "task", "method"), METHODS, ids=[f"{name}-{method}" for name, _, method in METHODS])
+def test_each_method_agrees_with_ours(name, task, method):
+    package = NEEDS.get(method.split(",")[0] if method.startswith("torchmetrics") else method)
+    if package and importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed (pip install xmrlib[bench])")
+    data = task.data(**TINY[name])
+    ours = task.methods[run.OURS](task.prepare.get(run.OURS, dict)(data))
+    theirs = task.methods[method](task.prepare.get(method, dict)(data))
+    found = run.agreement(theirs, ours, task.agree)
+    assert found == ("" if not theirs else "equal") or (method in WRONG and found.startswith("differs"))
+
+
+def test_a_measurement_in_a_process_of_its_own():
+    found = run.measure("benchmarks.evaluate", "recall", run.OURS, TINY["recall"], limit=120)
+    assert found["seconds"] > 0 and found["peak_mb"] >= 0 and set(found["values"]) >= {"r1_i2t", "medr_t2i"}
+    assert run.measure("benchmarks.evaluate", "recall", run.OURS, {"images": 0, "dim": 1}, limit=120)["note"]
+    assert "stopped after" in run.measure("benchmarks.evaluate", "map", run.OURS, {"images": 9}, limit=0.01)["note"]
+
+
+def test_the_whole_command_writes_what_it_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run, "tasks", lambda: {"recall": ("benchmarks.evaluate", evaluate.TASKS["recall"])})
+    measured = {"seconds": 1.0, "cpu_seconds": 2.0, "peak_mb": 3.0, "values": {"r1_i2t": 0.5}, "load": 0.1}
+    monkeypatch.setattr(run, "measure", lambda *arguments: dict(measured))
+    output = tmp_path / "deeper" / "benchmarks.json"
+    assert run.main(["--quick", "--output", str(output)]) == 0
+    written = json.loads(output.read_text())
+    assert written["cpu"] and written["versions"]["torch"] and written["quick"]
+    assert [row["method"] for row in written["rows"]] == list(evaluate.TASKS["recall"].methods)
+    assert written["rows"][1]["agrees"] == "equal"
+    printed = capsys.readouterr().out
+    assert "xmrlib" in printed and "3 MB  equal" in printed
+    with pytest.raises(SystemExit):
+        run.main(["nothing"])
+
+
+def test_memory_is_seen():
+    with worker.Peak() as peak:
+        block = bytearray(80_000_000)
+        block[::4096] = b"x" * len(block[::4096])
+    assert 60 < peak.megabytes < 200
