@@ -15,7 +15,8 @@ from benchmarks.evaluate import Task
 
 def recipes(images: int, size: int = 224) -> dict:
     """Scenes laid out, with nothing drawn yet."""
-    from xmrlib.data.scenes_families import Knobs, scenes
+    from xmrlib.data.scenes_families import scenes
+    from xmrlib.data.scenes_texts import Knobs
 
     return {"scenes": scenes("train", images, Knobs()), "size": size, "images": images}
 
@@ -37,7 +38,8 @@ def remember(data: dict) -> dict:
 
 def lay_out(data: dict) -> dict:
     """Layout, relations and texts anew."""
-    from xmrlib.data.scenes_families import Knobs, scenes
+    from xmrlib.data.scenes_families import scenes
+    from xmrlib.data.scenes_texts import Knobs
 
     return {"objects": sum(len(scene.objects) for scene in scenes("train", data["images"], Knobs()))}
 

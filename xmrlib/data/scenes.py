@@ -20,8 +20,9 @@ import numpy as np
 from xmrlib.data import openmoji
 from xmrlib.data.cards import Card
 from xmrlib.data.pairs import DataError, Images, Pairs, Texts
-from xmrlib.data.scenes_families import Knobs, scenes
+from xmrlib.data.scenes_families import scenes
 from xmrlib.data.scenes_picture import picture
+from xmrlib.data.scenes_texts import Knobs
 from xmrlib.data.scenes_truth import Mention, Object, Relation, Scene, Sentence
 from xmrlib.data.scenes_world import CLUTTER, KINDS, THEMES
 

@@ -297,5 +297,5 @@ def _some(rng: np.random.RandomState, numbers: list[int], count: int) -> tuple[i
 
 def with_clutter(rng: np.random.RandomState, figures: list[Figure], drawings: list[str]) -> list[Figure]:
     """The figures with small props that no text names."""
-    props = [Figure(drawing, drawing, bool(rng.random_sample() < 0.5), "clutter", "g", 0.32) for drawing in drawings]
+    props = [Figure(drawing, drawing, bool(rng.random_sample() < 0.5), "clutter", "s", 0.32) for drawing in drawings]
     return [*figures, *(replace(prop, name=f"prop {prop.name}") for prop in props)]

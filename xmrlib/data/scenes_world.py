@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import cache
 
 from xmrlib.data.scenes_shapes import SHAPES
 
@@ -253,6 +254,7 @@ CONVERSE = {
 }  # fmt: skip
 
 
+@cache
 def unseen_pair(noun: str, kind: str) -> bool:
     """Whether the pair of object and relation is kept out of training: about one in twenty, by a fixed hash.
 
