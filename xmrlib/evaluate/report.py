@@ -155,7 +155,9 @@ def report(
             "they made with the same split?"
         )
     ties, notes = TIE_RULE[protocol], []
-    clusters = {"i2t": np.arange(images), "t2i": np.asarray(pairs.image_of_text)}
+    image_of_text = np.asarray(pairs.image_of_text)
+    by_image = {"i2t": np.arange(images), "t2i": image_of_text}
+    clusters: dict[str, dict[str, np.ndarray]] = {}
     values: dict[str, dict[str, np.ndarray]] = {}
     floor: dict[str, float] = {}
 
@@ -178,6 +180,9 @@ def report(
     if twin is not None:
         found = twin_accuracy(scores, pairs.image_of_text, twin)
         values["twin"] = {"i2t": found.per_image, "t2i": found.per_text}
+        # Both scenes of a pair of twins are one draw: their choices are made among the same four scores.
+        pair = np.where(twin >= 0, np.minimum(twin, np.arange(images)), np.arange(images))
+        clusters["twin"] = {"i2t": pair, "t2i": pair[image_of_text]}
         floor.update(twin_i2t=0.5, twin_t2i=0.5)
         notes.append(
             f"twins: the choice between two scenes that differ in arrangement only ({(twin >= 0).sum():,} images)"
@@ -187,7 +192,8 @@ def report(
     for measure, by_way in values.items():
         for way in (*DIRECTIONS, "avg") if measure == "map" else DIRECTIONS:
             name = f"{measure}_{way}"
-            queries[name] = [(by_way[part], clusters[part]) for part in (DIRECTIONS if way == "avg" else (way,))]
+            drawn = clusters.get(measure, by_image)
+            queries[name] = [(by_way[part], drawn[part]) for part in (DIRECTIONS if way == "avg" else (way,))]
             interval = _interval(measure, queries[name], samples, level, seed)
             metrics[name], intervals[name] = interval.value, (interval.low, interval.high)
     if "map" in values:
