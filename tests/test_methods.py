@@ -287,7 +287,7 @@ def test_eight_pairs_are_learned_by_heart(method, config):
     pairs = pairs_of(rng.normal(size=(8, 16)), rng.normal(size=(8, 12)), np.arange(8) % 4, classes=4)
     changes = {"landmarks": 100} if method is KernelCCA else {}
     if method is SemanticMatching:
-        changes = {"epochs": 300, "dropout": 0.0, "c": 1.0}
+        changes = {"epochs": 300, "dropout": 0.0, "image_c": 1.0, "text_c": 1.0}
     model = method(dataclasses.replace(config, **changes)).fit(pairs)
     scores = model.similarity(pairs)
     if method is SemanticMatching:
@@ -376,9 +376,11 @@ def test_ridge_dim_and_weight_are_the_best_of_their_grids_on_validation():
 
 def test_c_is_chosen_on_validation():
     train, val = made_pairs(60, noise=4.0), made_pairs(40, seed=7, noise=4.0)
-    model = SemanticMatching(SemanticMatchingConfig(**GIVEN, c="validation")).fit(train, val=val)
+    model = SemanticMatching(SemanticMatchingConfig(**GIVEN, image_c="validation", text_c="validation")).fit(
+        train, val=val
+    )
     assert model.facts["image_c"] in methods.semantic.PENALTIES
-    same = SemanticMatching(SemanticMatchingConfig(**GIVEN, c=model.facts["text_c"])).fit(train)
+    same = SemanticMatching(SemanticMatchingConfig(**GIVEN, text_c=model.facts["text_c"])).fit(train)
     believed = (model.probabilities(texts=val.texts), same.probabilities(texts=val.texts))
     assert torch.allclose(*believed, atol=1e-3)
 
@@ -481,8 +483,8 @@ def test_chi2_is_for_histograms():
 def test_validation_needs_a_validation_split():
     with pytest.raises(DataError, match="CCA is to choose dim, ridge on a validation split, and there is none"):
         CCA(CCAConfig(**GIVEN, dim="validation", ridge="validation")).fit(made_pairs())
-    with pytest.raises(DataError, match="SemanticMatching is to choose c"):
-        SemanticMatching(SemanticMatchingConfig(**GIVEN, c="validation")).fit(made_pairs())
+    with pytest.raises(DataError, match="SemanticMatching is to choose text_c"):
+        SemanticMatching(SemanticMatchingConfig(**GIVEN, text_c="validation")).fit(made_pairs())
 
 
 @pytest.mark.parametrize(
@@ -496,8 +498,8 @@ def test_validation_needs_a_validation_split():
         (KernelCCAConfig, {"image_kernel": "sinc"}, "image_kernel='sinc' is none of rbf, chi2"),
         (KernelCCAConfig, {"width": 0.0}, "width=0.0"),
         (KernelCCAConfig, {"landmarks": 1}, "landmarks=1"),
-        (SemanticMatchingConfig, {"c": 0.0}, "c=0.0 must be positive"),
-        (SemanticMatchingConfig, {"c": "big"}, "c='big'"),
+        (SemanticMatchingConfig, {"image_c": 0.0}, "image_c=0.0 must be positive"),
+        (SemanticMatchingConfig, {"text_c": "big"}, "text_c='big'"),
         (SemanticMatchingConfig, {"classifier": "svm"}, "classifier='svm'"),
         (SemanticMatchingConfig, {"dropout": 1.0}, "dropout=1.0"),
         (SemanticMatchingConfig, {"epochs": 0}, "epochs=0"),

@@ -99,9 +99,10 @@ class Method:
         config = self.config
         image_side = ImageSide(config.image_view, config.backbone).fit(train.images)
         text_side = TextSide(config.text_view, config.text_options).fit(train.texts)
+        learned_from = views_of(train, image_side, text_side)
         validation = None if val is None else views_of(val, image_side, text_side)
         # The old state goes only when the new one is complete: a failed fit leaves the model as it was.
-        tensors, facts = self._learn(views_of(train, image_side, text_side), validation)
+        tensors, facts = self._learn(learned_from, validation)
         self.image_side, self.text_side, self.tensors, self.facts = image_side, text_side, tensors, facts
         return self
 

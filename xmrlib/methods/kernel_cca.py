@@ -61,11 +61,12 @@ def chi_squared(
     left: Float[Tensor, "item dim"], right: Float[Tensor, "other dim"], chunk: int = 64
 ) -> Float[Tensor, "item other"]:
     """Sum over the dimensions of (x - y)^2 / (x + y), for histograms; 0 / 0 counts as 0."""
+    # (x - y)^2 / (x + y) = x + y - 4 x y / (x + y), which takes fewer passes over (item, other, dim) numbers.
     rows = []
     for block in left.split(chunk):
-        total = block[:, None] + right[None]
-        rows.append(((block[:, None] - right[None]) ** 2 / total.clamp_min(1e-12)).sum(dim=2))
-    return torch.cat(rows)
+        total = (block[:, None] + right).clamp_min_(1e-12)
+        rows.append(torch.einsum("id,jd,ijd->ij", block, right, total.reciprocal_()))
+    return (left.sum(1)[:, None] + right.sum(1) - 4 * torch.cat(rows)).clamp_min(0)
 
 
 def kernel_matrix(

@@ -21,7 +21,7 @@ from xmrlib.data.pairs import DataError
 from xmrlib.methods.base import EmbeddingMethod, MethodConfig, require_validation, standardiser, validation_score
 from xmrlib.methods.sides import Views
 
-PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)  # values of `c` that "validation" tries on each side
+PENALTIES = (0.001, 0.01, 0.1, 1.0, 10.0)  # what "validation" tries on each side
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class SemanticMatchingConfig(MethodConfig):
     """What semantic matching must be told.
 
     classifier   "logistic": multinomial logistic regression. "mlp": one hidden layer, ReLU, dropout
-    c            logistic: how much the data weigh against the squared weights, scikit-learn's C. "validation" takes,
-                 for the two sides together, the pair of PENALTIES with the best MAP on `val`
+    image_c, text_c   logistic: how much the data weigh against the squared weights, scikit-learn's C. "validation"
+                 tries PENALTIES, both sides together where both are open, and takes the best MAP on `val`
     standardise  standardise each feature with the training split's mean and standard deviation
     hidden, dropout, epochs, batch, learning_rate, weight_decay   the mlp's; with `val` the epoch of the lowest
                  validation loss is kept
@@ -38,7 +38,8 @@ class SemanticMatchingConfig(MethodConfig):
     """
 
     classifier: Literal["logistic", "mlp"] = "logistic"
-    c: float | Literal["validation"] = 0.01
+    image_c: float | Literal["validation"] = 0.01
+    text_c: float | Literal["validation"] = 0.01
     standardise: bool = True
     hidden: int = 256
     dropout: float = 0.5
@@ -51,10 +52,12 @@ class SemanticMatchingConfig(MethodConfig):
     def __post_init__(self) -> None:
         if self.classifier not in ("logistic", "mlp"):
             raise ValueError(f'classifier={self.classifier!r} is neither "logistic" nor "mlp".')
-        if isinstance(self.c, str) and self.c != "validation":
-            raise ValueError(f'c={self.c!r} is neither a number nor "validation".')
-        if not isinstance(self.c, str) and not 0 < self.c < math.inf:
-            raise ValueError(f"c={self.c} must be positive and finite.")
+        for name in ("image_c", "text_c"):
+            value = getattr(self, name)
+            if isinstance(value, str) and value != "validation":
+                raise ValueError(f'{name}={value!r} is neither a number nor "validation".')
+            if not isinstance(value, str) and not 0 < value < math.inf:
+                raise ValueError(f"{name}={value} must be positive and finite.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout} is outside [0, 1).")
         for name in ("hidden", "epochs", "batch", "learning_rate"):
@@ -68,7 +71,7 @@ def logistic_regression(
     classes: int,
     c: float,
     start: Float[Tensor, "affine class_"] | None = None,
-    iterations: int = 1000,
+    iterations: int = 300,
 ) -> Float[Tensor, "affine class_"]:
     """Weights, bias as their last row, that minimise  c * sum of cross-entropies + |weights|^2 / 2, the bias free.
 
@@ -92,7 +95,7 @@ def logistic_regression(
         return float(value) / len(features) / c, (slope / len(features) / c).reshape(-1).numpy()
 
     first = torch.zeros(features.shape[1], classes, dtype=torch.float64) if start is None else start.double()
-    options = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": 1e-12, "gtol": 1e-7}
+    options = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": 1e-10, "gtol": 1e-6}
     flat = minimize(objective, first[:, present].reshape(-1).numpy(), jac=True, method="L-BFGS-B", options=options).x
     weights = torch.zeros_like(first)
     weights[:, present] = torch.from_numpy(flat).reshape(features.shape[1], -1)
@@ -156,7 +159,10 @@ class SemanticMatching(EmbeddingMethod):
 
     def _learn(self, train: Views, val: Views | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
         config = self.config
-        open_choices = ["c"] if config.c == "validation" and config.classifier == "logistic" else []
+        penalties = {"image": config.image_c, "text": config.text_c}
+        open_choices = [f"{side}_c" for side, c in penalties.items() if c == "validation"]
+        if config.classifier == "mlp":
+            open_choices = []
         require_validation(val, open_choices, self.name)
         if val is not None and val.labels is None:
             raise DataError(f"{self.name} validates on classes, and the validation split has no labels.")
@@ -177,7 +183,7 @@ class SemanticMatching(EmbeddingMethod):
                 candidates[side] = {math.nan: train_mlp(features, labels, train.classes, config, held_out)}
                 continue
             candidates[side], weights = {}, None
-            for c in PENALTIES if open_choices else (config.c,):
+            for c in PENALTIES if penalties[side] == "validation" else (penalties[side],):
                 weights = logistic_regression(features, labels, train.classes, c, start=weights)
                 candidates[side][c] = [weights]
         (image_c, image_layers), (text_c, text_layers), facts = self._choose(candidates, tensors, val)

@@ -90,7 +90,7 @@ class ImageSide:
         self.fingerprint: str | None = None
 
     def fit(self, images: Images) -> ImageSide:
-        """Remember the length of the view's vectors, and the backbone where it made them."""
+        """Check that the view is there, and remember the backbone that makes it; the first features set the length."""
         if self.view not in images.given:
             if images.picture is None:
                 raise DataError(
@@ -98,7 +98,6 @@ class ImageSide:
                     f"{', '.join(map(repr, images.given)) or 'nothing'}. Set image_view to one of these."
                 )
             self.fingerprint = backbone_fingerprint(self.view, self.backbone)
-        self.dim = self.features(images).shape[1]
         return self
 
     def features(self, images: ImageInput) -> Float[Tensor, "image dim"]:
@@ -131,7 +130,9 @@ class ImageSide:
             features = extraction.view(images, self.view, backbone=self.backbone)
         if not isinstance(features, Tensor):
             raise DataError(f"the view {self.view!r} is no single tensor; one vector per image is needed: 'whole'.")
-        return require_vectors(features, f"the image view {self.view!r}", self.dim, images.ids)
+        features = require_vectors(features, f"the image view {self.view!r}", self.dim, images.ids)
+        self.dim = features.shape[1]
+        return features
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must keep of this side."""
@@ -164,7 +165,10 @@ class TextSide:
         self.encoder: Any = None
 
     def fit(self, texts: Texts) -> TextSide:
-        """Fit the encoder on `texts`, the training texts and no others; given features need none."""
+        """Fit the encoder on `texts`, the training texts and no others; given features need none.
+
+        The first features set the length of the vectors.
+        """
         if self.view not in texts.given:
             if texts.fragments is None:
                 raise DataError(
@@ -174,7 +178,6 @@ class TextSide:
             from xmrlib import features as extraction
 
             self.encoder = extraction.text_encoder(self.view, **self.options).fit(texts)
-        self.dim = self.features(texts).shape[1]
         return self
 
     def features(self, texts: TextInput) -> Float[Tensor, "text dim"]:
@@ -197,7 +200,9 @@ class TextSide:
             features = texts.given[self.view]
         else:
             features = self.encoder.transform(texts)
-        return require_vectors(features, f"the text view {self.view!r}", self.dim, texts.ids)
+        features = require_vectors(features, f"the text view {self.view!r}", self.dim, texts.ids)
+        self.dim = features.shape[1]
+        return features
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What a checkpoint must keep of this side: plain facts, and tensors."""

@@ -1,0 +1,331 @@
+"""What the recipes share: how a result is recorded, row by row and seed by seed.
+
+A recipe trains and evaluates every row of one table of the book and writes results/NAME.json. Each finished (method,
+ablation, seed) is on disk at once: a recipe that was stopped goes on where it was. A row remembers a hash of the
+sources that made it; where they have changed since, its numbers are thrown away and made again. `seconds_train` is
+processor time, which other work on the machine does not stretch.
+
+    python recipes/first_methods_emoji.py            # or: xmr reproduce first_methods_emoji
+    python recipes/first_methods_emoji.py --fresh    # forget what is stored
+
+Real data sets are looked for in $XMR_DATA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import io
+import json
+import os
+import platform
+import subprocess
+import time
+import tokenize
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xmrlib.data.pairs import Pairs
+    from xmrlib.evaluate import Report
+    from xmrlib.methods import EmbeddingMethod
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results"
+
+# The sources that decide a number: the method's own file, and what stands under every row.
+METHOD_SOURCES = {
+    "CCA": ("xmrlib/methods/cca.py",),
+    "KernelCCA": ("xmrlib/methods/cca.py", "xmrlib/methods/kernel_cca.py"),
+    "SemanticMatching": ("xmrlib/methods/semantic.py",),
+}
+SHARED_SOURCES = (
+    "xmrlib/methods/base.py",
+    "xmrlib/methods/sides.py",
+    "xmrlib/evaluate/precision.py",
+    "xmrlib/evaluate/ranks.py",
+    "xmrlib/evaluate/recall.py",
+)
+TEXT_SOURCES = ("xmrlib/features/text.py",)
+PICTURE_SOURCES = ("xmrlib/features/views.py", "xmrlib/features/backbones.py", "xmrlib/features/lite0.py")
+
+
+def data_sources(dataset: str) -> tuple[str, ...]:
+    """The loader of a data set: every file of `xmrlib/data` that begins with its name."""
+    return tuple(sorted(f"xmrlib/data/{path.name}" for path in (ROOT / "xmrlib/data").glob(f"{dataset}*.py")))
+
+
+def code_only(source: str) -> str:
+    """Python source without comments, docstrings and blank lines: what is left decides what it computes.
+
+    >>> code_only('def f(x):\\n    "Twice."\\n    return 2 * x  # why\\n')
+    'def f(x):\\n    return 2 * x'
+    """
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                for row in range(first.lineno - 1, first.end_lineno):
+                    lines[row] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def source_hash(paths: Sequence[str], root: Path = ROOT) -> str:
+    """One hash of what the files at `paths` compute; a comment, a docstring or a blank line does not change it."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        file = root / path
+        digest.update(
+            f"{path}\n{code_only(file.read_text(encoding='utf-8')) if file.is_file() else 'missing'}\n".encode()
+        )
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    method    as the class is called
+    ablation  None for the full method, else its switch in one word
+    config    the features and settings in words
+    sources   files that decide its numbers, relative to the repository
+    """
+
+    method: str
+    config: str
+    sources: tuple[str, ...]
+    ablation: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str | None, str]:
+        """What tells rows apart."""
+        return self.method, self.ablation, self.config
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One training and its evaluation; `chosen` is what the validation split decided."""
+
+    report: Report
+    seconds: float
+    chosen: dict[str, Any]
+
+
+class Recipe:
+    """The record of one table, in results/NAME.json."""
+
+    def __init__(self, file: str, dataset: str, about: str, sources: Sequence[str], protocol: str = "honest") -> None:
+        parser = argparse.ArgumentParser(Path(file).stem, description=about)
+        parser.add_argument("--fresh", action="store_true", help="forget what is stored and begin again")
+        parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the record")
+        options = parser.parse_args()
+        self.name = Path(file).stem
+        self.path = options.results / f"{self.name}.json"
+        self.sources = (*sources, *SHARED_SOURCES, *data_sources(dataset), f"recipes/{Path(file).name}")
+        self.reports: dict[tuple, list[Report | None]] = {}
+        self.rows: list[dict[str, Any]] = []
+        self.head = {"recipe": self.name, "dataset": dataset, "split": "test", "protocol": protocol, "about": about}
+        self.chance: dict[str, float] = {}
+        self.comparisons: list[dict[str, Any]] = []
+        self.stored: dict[str, Any] = {}
+        if self.path.is_file() and not options.fresh:
+            self.stored = json.loads(self.path.read_text())
+            self.chance = self.stored.get("chance", {})
+
+    def row(self, method: str, config: str, ablation: str | None = None) -> Row:
+        """A line of the table, with the sources that decide it."""
+        sources = (*METHOD_SOURCES[method], *self.sources)
+        return Row(method, config, tuple(sorted(set(sources))), ablation)
+
+    def run(self, row: Row, seeds: Sequence[int], once: Callable[[int], Outcome]) -> None:
+        """Call `once(seed)` for every seed that is not stored yet, and store each outcome at once."""
+        fingerprint = source_hash(row.sources)
+        entry = {
+            "method": row.method, "variant": None, "ablation": row.ablation, "config": row.config,
+            "source_hash": fingerprint, "sources": list(row.sources), "seeds": [], "metrics": {}, "intervals": {},
+            "chosen": [], "seconds_train": 0.0,
+        }  # fmt: skip
+        for old in self.stored.get("rows", []):
+            same = (old["method"], old["ablation"], old["config"]) == row.key
+            if same and old["source_hash"] == fingerprint and old["seeds"] == list(seeds)[: len(old["seeds"])]:
+                entry = old
+        self.rows.append(entry)
+        reports = self.reports.setdefault(row.key, [None] * len(entry["seeds"]))
+        for seed in list(seeds)[len(entry["seeds"]) :]:
+            outcome = once(seed)
+            reports.append(outcome.report)
+            self._add(entry, seed, outcome)
+            self._write()
+            shown = ", ".join(f"{name} {value:.3f}" for name, value in outcome.report.metrics.items() if name in _SHOWN)
+            print(
+                f"{row.method} {row.ablation or ''} ({row.config}), seed {seed}: {shown}  {outcome.chosen}", flush=True
+            )
+        self._write()
+
+    def _add(self, entry: dict[str, Any], seed: int, outcome: Outcome) -> None:
+        from xmrlib.evaluate import over_seeds
+
+        trained = entry["seconds_train"] * len(entry["seeds"])
+        entry["seeds"].append(seed)
+        entry["chosen"].append(outcome.chosen)
+        entry["seconds_train"] = round((trained + outcome.seconds) / len(entry["seeds"]), 2)
+        before = [{k: v["values"][i] for k, v in entry["metrics"].items()} for i in range(len(entry["seeds"]) - 1)]
+        entry["metrics"] = _rounded(over_seeds([*before, outcome.report.metrics]))
+        for name, interval in outcome.report.intervals.items():
+            entry["intervals"].setdefault(name, []).append(_rounded(list(interval)))
+        if not self.chance:
+            self.chance = _rounded(dict(outcome.report.chance))
+
+    def compare(self, first: Row, second: Row, measure: str = "map_avg") -> None:
+        """Record the paired difference first - second with its 95 % interval over queries and seeds."""
+        from xmrlib.evaluate import compare
+
+        names = {"first": _words(first), "second": _words(second), "measure": measure}
+        hashes = [source_hash(row.sources) for row in (first, second)]
+        reports = [self.reports.get(row.key, [None]) for row in (first, second)]
+        old = [c for c in self.stored.get("comparisons", []) if names.items() <= c.items() and c["hashes"] == hashes]
+        if all(report is not None for side in reports for report in side):
+            found = compare(*reports, measure=measure)
+            entry = names | _rounded({"difference": found.value, "low": found.low, "high": found.high})
+            self.comparisons.append(entry | {"hashes": hashes})
+        elif old:
+            self.comparisons.append(old[0])
+        else:
+            print(f"{names}: both rows must be made in one run to be compared; use --fresh.")
+        self._write()
+
+    def _write(self) -> None:
+        """All or nothing, so that a record is whole whenever one looks. Rows to come keep their stored numbers."""
+        made = {(r["method"], r["ablation"], r["config"]) for r in self.rows}
+        later = [r for r in self.stored.get("rows", []) if (r["method"], r["ablation"], r["config"]) not in made]
+        record = (
+            self.head
+            | {"rows": self.rows + later, "comparisons": self.comparisons, "chance": self.chance}
+            | about_run()
+        )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.path.with_name(f".{self.path.name}.part")
+        draft.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        draft.replace(self.path)
+
+    def close(self) -> None:
+        """Leave only the rows that this recipe still has."""
+        self.stored = {}
+        self._write()
+        print(f"wrote {os.path.relpath(self.path)}")
+
+
+def train_and_report(model: EmbeddingMethod, data: Pairs, learn_from: str = "train") -> Outcome:
+    """Fit on a part of `data`, report on its test split.
+
+    learn_from  "train": the validation split serves to choose only. "refit": once it has chosen, learn again from
+                training and validation pairs together. "both": nothing is left to choose, learn from both at once
+    """
+    from xmrlib import evaluate
+
+    both = data.select((data.split != "test").nonzero()[0])
+    start = time.process_time()
+    if learn_from == "both":
+        model.fit(both)
+    else:
+        model.fit(data.train, val=data.val)
+    chosen = {name: value for name, value in model.facts.items() if name != "validation_score"}
+    seconds = time.process_time() - start
+    if learn_from == "refit":
+        model = type(model)(replace(model.config, **chosen)).fit(both)
+    return Outcome(evaluate.report(model.similarity(data.test), data.test), seconds, _rounded(chosen))
+
+
+def first_methods(
+    recipe: Recipe,
+    cut: Mapping[int, Pairs],
+    words: str,
+    views: Mapping[str, Any],
+    kernels: Mapping[str, Any],
+    choose_by: str = "auto",
+    learn_from: str = "train",
+    random_seeds: Sequence[int] | None = None,
+) -> dict[str, Row]:
+    """The rows of one choice of features: CCA, kernel CCA and, where there are classes, semantic matching twice.
+
+    cut      the data as each seed splits them
+    words    the features in words
+    views    the features, as settings that every method takes
+    kernels  settings of kernel CCA
+    random_seeds  of the small networks where the split is always the same, cut[0]
+    """
+    from xmrlib.methods import CCA, CCAConfig, KernelCCA, KernelCCAConfig, SemanticMatching, SemanticMatchingConfig
+
+    tuned = {"ridge": "validation", "dim": "validation", "choose_by": choose_by}
+    by = {"map": " for MAP", "recall": " for recall"}.get(choose_by, "")
+    rows = {
+        "cca": recipe.row("CCA", f"{words}; ridge, dim by validation{by}"),
+        "kernel_cca": recipe.row("KernelCCA", f"{words}; ridge, dim by validation{by}"),
+    }
+    linear, bent = CCAConfig(**views, **tuned), KernelCCAConfig(**views, **tuned, **kernels)
+    recipe.run(rows["cca"], tuple(cut), lambda seed: train_and_report(CCA(linear), cut[seed], learn_from))
+    recipe.run(rows["kernel_cca"], tuple(cut), lambda seed: train_and_report(KernelCCA(bent), cut[seed], learn_from))
+    recipe.compare(rows["kernel_cca"], rows["cca"], "r1_i2t" if choose_by == "recall" else "map_avg")
+    if next(iter(cut.values())).labels is None or choose_by == "recall":
+        return rows
+    rows["logistic"] = recipe.row("SemanticMatching", f"{words}; logistic regressions, C by validation")
+    rows["mlp"] = recipe.row("SemanticMatching", f"{words}; small networks, epoch by validation")
+    chosen = SemanticMatchingConfig(**views, image_c="validation", text_c="validation")
+    recipe.run(
+        rows["logistic"], tuple(cut), lambda seed: train_and_report(SemanticMatching(chosen), cut[seed], learn_from)
+    )
+
+    # A small network stops early by the validation split, so it never learns from it.
+    def network(seed: int) -> Outcome:
+        config = SemanticMatchingConfig(**views, classifier="mlp", seed=seed)
+        return train_and_report(SemanticMatching(config), cut[0 if random_seeds else seed])
+
+    recipe.run(rows["mlp"], tuple(random_seeds or cut), network)
+    recipe.compare(rows["logistic"], rows["cca"])
+    recipe.compare(rows["mlp"], rows["logistic"])
+    return rows
+
+
+def about_run() -> dict[str, Any]:
+    """Where and when a record was made."""
+    import torch
+
+    import xmrlib
+
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {
+        "device": f"CPU ({platform.machine()}), {torch.get_num_threads()} thread(s)",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "xmrlib": xmrlib.__version__},
+        "commit": commit or None,
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+_SHOWN = ("map_i2t", "map_t2i", "map_avg", "r1_i2t", "r1_t2i", "twin_i2t", "twin_t2i")
+
+
+def _words(row: Row) -> str:
+    return " ".join(filter(None, (row.method, row.ablation, f"({row.config})")))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return round(value, 6) if isinstance(value, float) else value
