@@ -27,7 +27,7 @@ __all__ = ["choose", *_MODULES, *_METHODS]
 
 
 def __getattr__(name: str):
-    # A module is imported when it is first named: `import xmrlib` stays quick, and the evaluation runs without the data.
+    # A module is imported when it is first named: `import xmrlib` stays quick, and evaluation runs without the data.
     if name in _MODULES:
         return importlib.import_module(f"xmrlib.{name}")
     if name in _METHODS:

@@ -113,7 +113,8 @@ def _json(path: Path) -> list[dict]:
         ]
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is no list of objects with id, category and sentences ({type(error).__name__}: {error}). {CARD.fetch}"
+            f"{path} is no list of objects with id, category and sentences "
+            f"({type(error).__name__}: {error}). {CARD.fetch}"
         ) from error
 
 
