@@ -23,7 +23,7 @@ import platform
 import subprocess
 import time
 import tokenize
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,75 +228,45 @@ class Recipe:
         print(f"wrote {os.path.relpath(self.path)}")
 
 
-def train_and_report(model: EmbeddingMethod, data: Pairs, learn_from: str = "train") -> Outcome:
+def train_and_report(
+    candidates: EmbeddingMethod | Sequence[EmbeddingMethod], data: Pairs, learn_from: str = "train"
+) -> Outcome:
     """Fit on a part of `data`, report on its test split.
 
+    candidates  one method, or several settings of it: the best on the validation split goes on
     learn_from  "train": the validation split serves to choose only. "refit": once it has chosen, learn again from
                 training and validation pairs together. "both": nothing is left to choose, learn from both at once
     """
     from xmrlib import evaluate
 
+    candidates = [*candidates] if isinstance(candidates, Sequence) else [candidates]
     both = data.select((data.split != "test").nonzero()[0])
     start = time.process_time()
-    if learn_from == "both":
-        model.fit(both)
-    else:
-        model.fit(data.train, val=data.val)
+    for model in candidates:
+        if learn_from == "both":
+            model.fit(both)
+        else:
+            model.fit(data.train, val=data.val)
+    model = (
+        candidates[0] if len(candidates) == 1 else max(candidates, key=lambda model: _on_validation(model, data.val))
+    )
     chosen = {name: value for name, value in model.facts.items() if name != "validation_score"}
-    seconds = time.process_time() - start
+    if len(candidates) > 1:
+        chosen |= {"standardise": model.config.standardise}
+    seconds = (time.process_time() - start) / len(candidates)
     if learn_from == "refit":
         model = type(model)(replace(model.config, **chosen)).fit(both)
     return Outcome(evaluate.report(model.similarity(data.test), data.test), seconds, _rounded(chosen))
 
 
-def first_methods(
-    recipe: Recipe,
-    cut: Mapping[int, Pairs],
-    words: str,
-    views: Mapping[str, Any],
-    kernels: Mapping[str, Any],
-    choose_by: str = "auto",
-    learn_from: str = "train",
-    random_seeds: Sequence[int] | None = None,
-) -> dict[str, Row]:
-    """The rows of one choice of features: CCA, kernel CCA and, where there are classes, semantic matching twice.
+def _on_validation(model: EmbeddingMethod, val: Pairs) -> float:
+    """What "validation" means inside a method, for choices that are made outside it."""
+    from xmrlib.methods.base import validation_score
+    from xmrlib.methods.sides import views_of
 
-    cut      the data as each seed splits them
-    words    the features in words
-    views    the features, as settings that every method takes
-    kernels  settings of kernel CCA
-    random_seeds  of the small networks where the split is always the same, cut[0]
-    """
-    from xmrlib.methods import CCA, CCAConfig, KernelCCA, KernelCCAConfig, SemanticMatching, SemanticMatchingConfig
-
-    tuned = {"ridge": "validation", "dim": "validation", "choose_by": choose_by}
-    by = {"map": " for MAP", "recall": " for recall"}.get(choose_by, "")
-    rows = {
-        "cca": recipe.row("CCA", f"{words}; ridge, dim by validation{by}"),
-        "kernel_cca": recipe.row("KernelCCA", f"{words}; ridge, dim by validation{by}"),
-    }
-    linear, bent = CCAConfig(**views, **tuned), KernelCCAConfig(**views, **tuned, **kernels)
-    recipe.run(rows["cca"], tuple(cut), lambda seed: train_and_report(CCA(linear), cut[seed], learn_from))
-    recipe.run(rows["kernel_cca"], tuple(cut), lambda seed: train_and_report(KernelCCA(bent), cut[seed], learn_from))
-    recipe.compare(rows["kernel_cca"], rows["cca"], "r1_i2t" if choose_by == "recall" else "map_avg")
-    if next(iter(cut.values())).labels is None or choose_by == "recall":
-        return rows
-    rows["logistic"] = recipe.row("SemanticMatching", f"{words}; logistic regressions, C by validation")
-    rows["mlp"] = recipe.row("SemanticMatching", f"{words}; small networks, epoch by validation")
-    chosen = SemanticMatchingConfig(**views, image_c="validation", text_c="validation")
-    recipe.run(
-        rows["logistic"], tuple(cut), lambda seed: train_and_report(SemanticMatching(chosen), cut[seed], learn_from)
-    )
-
-    # A small network stops early by the validation split, so it never learns from it.
-    def network(seed: int) -> Outcome:
-        config = SemanticMatchingConfig(**views, classifier="mlp", seed=seed)
-        return train_and_report(SemanticMatching(config), cut[0 if random_seeds else seed])
-
-    recipe.run(rows["mlp"], tuple(random_seeds or cut), network)
-    recipe.compare(rows["logistic"], rows["cca"])
-    recipe.compare(rows["mlp"], rows["logistic"])
-    return rows
+    views = views_of(val, model.image_side, model.text_side)
+    measure = getattr(model.config, "choose_by", "auto")
+    return validation_score(model.embed_images(val.images), model.embed_texts(val.texts), views, measure)
 
 
 def about_run() -> dict[str, Any]:

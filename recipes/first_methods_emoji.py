@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from common import PICTURE_SOURCES, TEXT_SOURCES, Recipe, first_methods
+from common import PICTURE_SOURCES, TEXT_SOURCES, Recipe
+from rows import first_methods
 
 from xmrlib import data
 

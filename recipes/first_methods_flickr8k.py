@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from common import PICTURE_SOURCES, TEXT_SOURCES, Recipe, first_methods, train_and_report
+from common import PICTURE_SOURCES, TEXT_SOURCES, Recipe, train_and_report
+from rows import first_methods, scaled_or_not
 
 from xmrlib import data
 from xmrlib.methods import CCA, CCAConfig
@@ -20,13 +21,13 @@ def main() -> None:
     cut = {seed: pairs.with_texts("joined") for seed, pairs in whole.items()}
     words = "Lite0 whole x tf-idf of joined captions"
     rows = first_methods(recipe, cut, words, {}, {}, choose_by="recall")
-    plain = recipe.row("CCA", f"{words}; ridge, dim by validation for recall", ablation="unweighted")
-    config = CCAConfig(weight=0.0, ridge="validation", dim="validation")
-    recipe.run(plain, SEEDS, lambda seed: train_and_report(CCA(config), cut[seed]))
+    plain = recipe.row("CCA", f"{words}; scaling, ridge, dim by validation for recall", ablation="unweighted")
+    tuned = {"ridge": "validation", "dim": "validation"}
+    unweighted = CCAConfig(**tuned, weight=0.0)
+    recipe.run(plain, SEEDS, lambda seed: train_and_report(scaled_or_not(CCA, unweighted), cut[seed]))
     recipe.compare(rows["cca"], plain, "r1_i2t")
-    each = recipe.row("CCA", "Lite0 whole x tf-idf of each caption; ridge, dim by validation for recall")
-    config = CCAConfig(ridge="validation", dim="validation")
-    recipe.run(each, SEEDS, lambda seed: train_and_report(CCA(config), whole[seed]))
+    each = recipe.row("CCA", "Lite0 whole x tf-idf of each caption; scaling, ridge, dim by validation for recall")
+    recipe.run(each, SEEDS, lambda seed: train_and_report(scaled_or_not(CCA, CCAConfig(**tuned)), whole[seed]))
     recipe.close()
 
 

@@ -5,7 +5,8 @@ The seed splits: 10 % to choose by, 30 % to test on. Drawings with one text or o
 
 from __future__ import annotations
 
-from common import PICTURE_SOURCES, TEXT_SOURCES, Recipe, first_methods
+from common import PICTURE_SOURCES, TEXT_SOURCES, Recipe
+from rows import first_methods
 
 from xmrlib import data
 

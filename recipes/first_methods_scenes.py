@@ -6,11 +6,13 @@ small networks is random, so that they alone have several seeds.
 
 from __future__ import annotations
 
-from common import PICTURE_SOURCES, TEXT_SOURCES, Recipe, first_methods
+from common import PICTURE_SOURCES, TEXT_SOURCES, Recipe
+from rows import first_methods
 
 from xmrlib import data
 
 SEEDS = (0, 1, 2)
+DRAWINGS = ("xmrlib/data/openmoji.py",)
 
 
 def main() -> None:
@@ -21,8 +23,6 @@ def main() -> None:
     first_methods(recipe, {0: scenes}, "Lite0 whole x tf-idf", {}, {}, choose_by="recall")
     recipe.close()
 
-
-DRAWINGS = ("xmrlib/data/openmoji.py",)
 
 if __name__ == "__main__":
     main()

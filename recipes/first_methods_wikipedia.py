@@ -6,7 +6,8 @@ method learns again from all 2,173 (the small networks do not: they stop early b
 
 from __future__ import annotations
 
-from common import TEXT_SOURCES, Recipe, first_methods, train_and_report
+from common import TEXT_SOURCES, Recipe, train_and_report
+from rows import first_methods
 
 from xmrlib import data
 from xmrlib.methods import CCA, CCAConfig

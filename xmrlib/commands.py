@@ -184,8 +184,10 @@ def search(options: argparse.Namespace) -> None:
             text = part.texts[row] if part.texts.fragments is not None else None
             hits.append(Hit(rank, score, part.texts.ids[row], label, text))
     if options.html:
+        drawn = getattr(pairs.card, "name", None) in data.BUILT_IN
+        credit = CREDIT if drawn else ""
         about = f"The best {len(hits)} of {pairs.name} ({options.split}), found by {model.name}."
-        _write(Path(options.html), results_page(query, hits, about, CREDIT if pairs.name in data.BUILT_IN else ""))
+        _write(Path(options.html), results_page(query, hits, about, credit))
     plain = [{k: v for k, v in vars(hit).items() if k != "picture"} for hit in hits]
     lines = [f"{hit.rank:3d}  {hit.score:6.3f}  {hit.id:24s} {hit.label or '':12s} {hit.text or ''}" for hit in hits]
     _say(options, plain, "\n".join(lines + ([f"page: {options.html}"] if options.html else [])))
@@ -197,6 +199,8 @@ def _best(model: Method, part: Pairs, query: Any, top: int) -> list[tuple[float,
     from xmrlib.search import Index
 
     by_text = isinstance(query, str)
+    if by_text and not model.text_side.features(query).any():
+        raise UsageError(f"no word of {query!r} stands in the training texts. Use other words.")
     if isinstance(model, EmbeddingMethod):
         gallery = model.embed_images(part.images) if by_text else model.embed_texts(part.texts)
         wanted = model.embed_texts([query]) if by_text else model.embed_images([query])
@@ -210,7 +214,8 @@ def _best(model: Method, part: Pairs, query: Any, top: int) -> list[tuple[float,
 def reproduce(options: argparse.Namespace) -> None:
     """Run a recipe: train and evaluate every row of one table of the book, and write results/NAME.json."""
     folder = Path(xmrlib.__file__).parent.parent / "recipes"
-    known = sorted(p.stem for p in folder.glob("*.py") if p.stem != "common") if folder.is_dir() else []
+    # A recipe is a file that runs; what recipes share lies beside them and does not.
+    known = sorted(file.stem for file in folder.glob("*.py") if "__main__" in file.read_text(encoding="utf-8"))
     if not known:
         raise UsageError("recipes are not installed with the package: clone the repository and run xmr inside it.")
     if options.recipe not in known:
