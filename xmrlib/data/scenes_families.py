@@ -78,9 +78,11 @@ def _family(rng: np.random.RandomState, part: str, theme: str, family: int, knob
         count += len(units[-1][0])
     drafts = [draft for members, _ in units for draft in members]
     voice = np.random.RandomState([knobs.seed, SPLIT_NUMBERS[part], family, 3])
+    # Families are counted within a split; what a scene is told must tell the families of all splits apart.
+    known = len(SPLIT_NUMBERS) * family + SPLIT_NUMBERS[part]
     return [
         [
-            _scene(theme, family, draft, sentences, swap, novel)
+            _scene(theme, known, draft, sentences, swap, novel)
             for draft, sentences in zip(members, texts(voice, members, swap, drafts, knobs, novel), strict=True)
         ]
         for members, swap in units
