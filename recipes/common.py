@@ -198,9 +198,9 @@ class Recipe:
         reports = [self.reports.get(row.key, [None]) for row in (first, second)]
         old = [c for c in self.stored.get("comparisons", []) if names.items() <= c.items() and c["hashes"] == hashes]
         if all(report is not None for side in reports for report in side):
-            if len({(report.images, report.texts) for report in reports[0]}) == 1:
+            if len({(report.name, report.images, report.texts) for report in reports[0]}) == 1:
                 parts = [compare(*reports, measure=measure)]
-            else:  # each seed has a test split of its own size: compare on each, and keep the widest of their intervals
+            else:  # each seed has a test split of its own: compare on each, and keep the widest of their intervals
                 parts = [compare(*pair, measure=measure) for pair in zip(*reports, strict=True)]
             found = {
                 "difference": sum(part.value for part in parts) / len(parts),
