@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from xmrlib.data.checks import SPLITS, DataError, check_classes, check_everything, check_lengths, check_rows
+from xmrlib.data.splits import deal
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,9 +288,9 @@ class Pairs:
         """A new random split: `val` and `test` are shares of the images below 1, or whole numbers of images.
 
         groups  one key per image; images with the same key (an article, a drawing's family) end in the same split.
-                Groups are taken in a random order and left for training where they would overfill a part, so a part
-                may fall short of its size by less than the smallest group left over.
+                A part may fall short of its size by less than the smallest group left over.
 
+        Where there are classes, each part holds them in the proportions of the whole, as far as groups allow.
         Raises `DataError` where no training image would remain, or where a class ends in one split only.
         """
         sizes = {}
@@ -303,16 +304,8 @@ class Pairs:
             )
         if groups is not None and len(groups) != len(self):
             raise DataError(f"groups has {len(groups)} keys for {len(self)} images: give one key per image.")
-        members: dict[Hashable, list[int]] = {}
-        for row in range(len(self)):
-            members.setdefault(row if groups is None else groups[row], []).append(row)
-        blocks = list(members.values())
-        split = np.full(len(self), "train", dtype="<U5")
-        for place in np.random.default_rng(seed).permutation(len(blocks)):
-            part = next((part for part, free in sizes.items() if 0 < len(blocks[place]) <= free), None)
-            if part is not None:
-                split[blocks[place]] = part
-                sizes[part] -= len(blocks[place])
+        keys = np.arange(len(self)) if groups is None else groups
+        split = deal(keys, self.labels, sizes, seed)
         fresh = replace(self, split=split)
         check_classes(fresh, remedy="Try another seed, larger parts, or leave the class out")
         return fresh

@@ -104,6 +104,7 @@ def same_sign(axes: np.ndarray) -> np.ndarray:
 
 def leading_axes(matrix: Any, dim: int) -> tuple[np.ndarray, np.ndarray]:
     """The `dim` largest singular values of a sparse matrix, their right singular vectors as rows; repeatable."""
+    from scipy.linalg import eigh
     from scipy.sparse.linalg import svds
 
     limit = min(matrix.shape)
@@ -112,14 +113,22 @@ def leading_axes(matrix: Any, dim: int) -> tuple[np.ndarray, np.ndarray]:
             f"dim={dim} axes were asked of a table of {matrix.shape[0]} rows and {matrix.shape[1]} words, which has at "
             f"most {limit}. Lower dim, or fit on more texts."
         )
-    if dim < limit // 2:
-        # A start that is fixed, but has no symmetry in common with the data.
+    matrix = matrix.astype(np.float64)
+    if limit > 4096:  # too wide for the table of inner products
+        # Lanczos, from a start that is fixed but has no symmetry in common with the data.
         start = np.random.default_rng(0).standard_normal(limit)
-        _, values, axes = svds(matrix.astype(np.float64), k=dim, v0=start, return_singular_vectors="vh")
+        _, values, axes = svds(matrix, k=dim, v0=start, tol=1e-5, return_singular_vectors="vh")
         order = np.argsort(-values)
         return values[order], same_sign(axes[order])
-    _, values, axes = np.linalg.svd(matrix.toarray().astype(np.float64), full_matrices=False)
-    return values[:dim], same_sign(axes[:dim])
+    wide = matrix.shape[0] < matrix.shape[1]
+    products = (matrix @ matrix.T if wide else matrix.T @ matrix).toarray()
+    squares, vectors = eigh(products, subset_by_index=[limit - dim, limit - 1])
+    squares, vectors = squares[::-1].clip(0), vectors[:, ::-1]
+    values = np.sqrt(squares)
+    # Beyond the rank there is no axis: zeros, where rounding errors would make one up.
+    real = squares > 1e-12 * squares[0]
+    axes = (matrix.T @ vectors if wide else vectors).T * (real / np.where(real & wide, values, 1.0))[:, None]
+    return values, same_sign(axes)
 
 
 ENCODERS: dict[str, type[TextEncoder]] = {}
