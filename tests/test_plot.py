@@ -118,6 +118,7 @@ def test_ranking_judges_pairs_classes_and_new_sentences() -> None:
     asked = rank(Model(), pairs, pairs.texts[4], k=2)
     assert asked.row == 4 and asked.own == 8  # a known sentence finds its truth
     new = rank(Model(), pairs, "a barn", k=2)
+    draw(plot.retrieval(Model(), pairs, pairs.images[0], k=2))
     assert new.own is None and {hit.judged for hit in new.hits} == {"unknown"}
     draw(plot.retrieval(Model(), pairs, "a barn"))
     with pytest.raises(ValueError, match="Hand over the model"):

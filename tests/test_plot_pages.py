@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 from plot_samples import Model, make_pairs, make_scores
 
 from xmrlib import plot
@@ -138,6 +139,13 @@ def test_result_page_stands_alone(tmp_path) -> None:
     assert len(page.all("img")) == 4 and all(image["alt"] for image in page.all("img"))
     assert "OpenMoji" in html and "&lt;another&gt;" in html
     assert html.save(tmp_path / "hits.html").read_text(encoding="utf-8") == html
+    for asked, title in (('"><script>', ""), ("a", "<i>")):
+        escaped = plot.retrieval_html(Model(), pairs, asked, title=title)
+        assert "<script>" not in escaped and "<i>" not in escaped
+    brought = plot.retrieval_html(Model(), pairs, Image.new("RGB", (40, 30)), k=2)
+    assert "Texts for a picture" in brought and len(Page(brought).all("img")) == 1
+    with pytest.raises(ValueError, match="cannot answer a new picture"):
+        plot.retrieval_html(make_scores(pairs), pairs, Image.new("RGB", (4, 3)))
 
 
 # Numbers -----------------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """xmrlib: image-text retrieval, from whitened projections to attention over relations.
 
-    import xmrlib as xmr
+import xmrlib as xmr
 
-    data = xmr.data.load("scenes")
-    model = xmr.CCA(xmr.CCAConfig()).fit(data.train, val=data.val)
-    print(xmr.evaluate.report(model.similarity(data.test), data.test))
+data = xmr.data.load("scenes")
+model = xmr.CCA(xmr.CCAConfig()).fit(data.train, val=data.val)
+print(xmr.evaluate.report(model.similarity(data.test), data.test))
 """
 
 from __future__ import annotations

@@ -158,8 +158,7 @@ def search(options: argparse.Namespace) -> None:
     """Answer a sentence with images, or a picture with texts."""
     from PIL import Image, UnidentifiedImageError
 
-    from xmrlib import data
-    from xmrlib.page import CREDIT, Hit, results_page
+    from xmrlib.plot.ranking import rank
 
     if (options.query is None) == (options.image is None):
         raise UsageError('search needs either a sentence, "boats near an island", or --image FILE.')
@@ -171,44 +170,28 @@ def search(options: argparse.Namespace) -> None:
             query = Image.open(options.image).convert("RGB")
         except UnidentifiedImageError:
             raise UsageError(f"{options.image} is no picture that can be read. Give a PNG or JPEG file.") from None
-    hits = []
-    for rank, (score, row) in enumerate(_best(model, part, query, options.top), start=1):
-        image = row if options.image is None else int(part.image_of_text[row])
-        label = None if part.labels is None else part.classes[int(part.labels[image])]
-        if options.image is None:
-            own = (part.image_of_text == row).nonzero()[0]
-            text = part.texts[int(own[0])] if part.texts.fragments is not None and len(own) else None
-            picture = part.images[row] if options.html and part.images.picture is not None else None
-            hits.append(Hit(rank, score, part.images.ids[row], label, text, picture))
-        else:
-            text = part.texts[row] if part.texts.fragments is not None else None
-            hits.append(Hit(rank, score, part.texts.ids[row], label, text))
-    if options.html:
-        drawn = getattr(pairs.card, "name", None) in data.BUILT_IN
-        credit = CREDIT if drawn else ""
-        about = f"The best {len(hits)} of {pairs.name} ({options.split}), found by {model.name}."
-        _write(Path(options.html), results_page(query, hits, about, credit))
-    plain = [{k: v for k, v in vars(hit).items() if k != "picture"} for hit in hits]
-    lines = [f"{hit.rank:3d}  {hit.score:6.3f}  {hit.id:24s} {hit.label or '':12s} {hit.text or ''}" for hit in hits]
-    _say(options, plain, "\n".join(lines + ([f"page: {options.html}"] if options.html else [])))
-
-
-def _best(model: Method, part: Pairs, query: Any, top: int) -> list[tuple[float, int]]:
-    """The scores and rows of the best `top`: by an index where the method embeds, else by comparing with everything."""
-    from xmrlib.methods import EmbeddingMethod
-    from xmrlib.search import Index
-
-    by_text = isinstance(query, str)
-    if by_text and not model.text_side.features(query).any():
+    elif not model.text_side.features(query).any():
         raise UsageError(f"no word of {query!r} stands in the training texts. Use other words.")
-    if isinstance(model, EmbeddingMethod):
-        gallery = model.embed_images(part.images) if by_text else model.embed_texts(part.texts)
-        wanted = model.embed_texts([query]) if by_text else model.embed_images([query])
-        scores, rows = Index(gallery).search(wanted, k=min(top, len(gallery)))
-        return [(float(s), int(r)) for s, r in zip(scores[0], rows[0], strict=True)]
-    scores = model.similarity(part.images, [query])[:, 0] if by_text else model.similarity([query], part.texts)[0]
-    found = scores.topk(min(top, len(scores)))
-    return [(float(s), int(r)) for s, r in zip(found.values, found.indices, strict=True)]
+    found = rank(model, part, query, options.top)
+    hits = [_hit(part, found.side, hit.row) | {"rank": hit.rank, "score": hit.score} for hit in found.hits]
+    if options.html:
+        from xmrlib.plot import ranking_html
+
+        _write(Path(options.html), ranking_html(found, part, model.name))
+    lines = [f"{h['rank']:3d}  {h['score']:6.3f}  {h['id']:24s} {h['label'] or '':12s} {h['text'] or ''}" for h in hits]
+    _say(options, hits, "\n".join(lines + ([f"page: {options.html}"] if options.html else [])))
+
+
+def _hit(part: Pairs, asked: str, row: int) -> dict[str, Any]:
+    """What is found at a row of the side that was not asked with: its id, its class, its text."""
+    by_image = asked == "image"
+    image = int(part.image_of_text[row]) if by_image else row
+    own = [row] if by_image else (part.image_of_text == row).nonzero()[0]
+    return {
+        "id": part.texts.ids[row] if by_image else part.images.ids[row],
+        "label": None if part.labels is None else part.classes[int(part.labels[image])],
+        "text": part.texts[int(own[0])] if part.texts.fragments is not None and len(own) else None,
+    }
 
 
 def reproduce(options: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ _NAMES = {
     "charts": "similarity_matrix precision_recall embeddings bars points lines",
     "tables": "results_table ResultsTable glue",
     "explorer": "explore Explorer",
-    "picking": "picker retrieval_html Page",
+    "picking": "picker retrieval_html ranking_html Page",
     "diagrams": "the_gap map_of_the_book pipeline",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 
 from xmrlib.data.pairs import Pairs
 from xmrlib.plot import look, page
 from xmrlib.plot.canvas import class_of, score_words, words_of
-from xmrlib.plot.ranking import JUDGED, meaning, needs_credit, rank
+from xmrlib.plot.ranking import JUDGED, Ranking, meaning, needs_credit, rank
 
 _STYLE = f"""
 .xmr-explore ol.xmr-hits{{list-style:none;padding:0;margin:.5rem 0;display:grid;gap:.6rem;
@@ -191,14 +192,18 @@ footer{margin-top:2rem;font-size:.85rem;opacity:.8}
 
 
 def retrieval_html(
-    model: Any, pairs: Pairs, query: str | int | None = None, k: int = 5, *, text: int | None = None,
+    model: Any, pairs: Pairs, query: str | int | Image.Image | None = None, k: int = 5, *, text: int | None = None,
     title: str = "", side: int = 256,
 ) -> Page:  # fmt: skip
     """A page of its own with what a query brings back, pictures inside, nothing fetched: `.save("hits.html")`.
 
     Arguments as for `retrieval`; `title` names the model, `side` is the pictures' size in pixels.
     """
-    found = rank(model, pairs, query, k, text=text)
+    return ranking_html(rank(model, pairs, query, k, text=text), pairs, title, side)
+
+
+def ranking_html(found: Ranking, pairs: Pairs, title: str = "", side: int = 256) -> Page:
+    """The page of `retrieval_html` for a ranking that was made before."""
     words = found.side == "image"
     items = []
     for hit in found.hits:
@@ -212,9 +217,15 @@ def retrieval_html(
             f'<li class="xmr-{hit.judged}">{shown}<span class="xmr-rank">{hit.rank}</span> {told}'
             f'<span>{page.attribute(name)}</span> <span class="xmr-score">{score_words(hit.score)}</span></li>'
         )
-    asked = f"“{found.text}”" if not words else f"picture {pairs.images.ids[found.row]}"
+    if not words:
+        asked = f"“{found.text}”"
+    else:
+        asked = "Texts for a picture" if found.row is None else f"picture {pairs.images.ids[found.row]}"
     own = f" Its own {'text' if words else 'picture'} is at rank {found.own:,}." if found.own else ""
-    head = _image(pairs, found.row, side).replace("<img", '<img class="xmr-asked"') if words else ""
+    if found.picture is not None:
+        head = f'<img class="xmr-asked" src="{page.thumbnail(found.picture, side)}" alt="The query.">'
+    else:
+        head = _image(pairs, found.row, side).replace("<img", '<img class="xmr-asked"') if words else ""
     credit = (
         'Drawings: <a href="https://openmoji.org">OpenMoji</a>, '
         '<a href="https://creativecommons.org/licenses/by-sa/4.0/">CC BY-SA 4.0</a>.'

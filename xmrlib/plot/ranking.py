@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 
 from xmrlib.data.pairs import Pairs
 from xmrlib.plot import look
@@ -36,8 +37,9 @@ class Ranking:
     """A query and its best answers.
 
     side     "image" or "text": what was asked with; the answers are of the other side
-    row      the query's row in its table, or None for a sentence that is not in the data
+    row      the query's row in its table, or None for a sentence or a picture that is not in the data
     text     the query's words, or "" for a picture
+    picture  the query, where it is a picture that is not in the data
     label    the query's class, or None
     hits     the first k answers, best first
     own      rank of the query's own pair (the best one, where it has several), or None
@@ -51,16 +53,27 @@ class Ranking:
     hits: tuple[Hit, ...]
     own: int | None
     gallery: int
+    picture: Image.Image | None = None
 
 
-def rank(model: Any, pairs: Pairs, query: str | int | None = None, k: int = 5, *, text: int | None = None) -> Ranking:
-    """Rank one side of `pairs` for a query: a sentence, an image's row (`query=3`), or a text's row (`text=3`).
+def rank(
+    model: Any, pairs: Pairs, query: str | int | Image.Image | None = None, k: int = 5, *, text: int | None = None
+) -> Ranking:
+    """Rank one side of `pairs` for a query: a sentence, a picture, an image's row (`query=3`), or a text's (`text=3`).
 
     `model` has `similarity(images, texts)`, or is a score matrix (images, texts) itself; a matrix answers rows only.
     Equal scores keep the gallery's order.
     """
     if (query is None) == (text is None):
-        raise ValueError("give one query: a sentence, the row of an image (query=3), or the row of a text (text=3).")
+        raise ValueError(
+            "give one query: a sentence, a picture, the row of an image (query=3), or the row of a text (text=3)."
+        )
+    if isinstance(query, Image.Image):
+        if not hasattr(model, "similarity"):
+            raise ValueError("a score matrix cannot answer a new picture. Hand over the model, or ask with query=ROW.")
+        scores = look.array(model.similarity([query], pairs.texts))[0]
+        hits, own = _judge(scores, None, None, None, k)
+        return Ranking("image", None, "", None, hits, own, len(scores), query)
     if isinstance(query, str):
         known = [row for row in range(len(pairs.texts)) if pairs.texts[row] == query] if pairs.texts.fragments else []
         text = known[0] if known else None

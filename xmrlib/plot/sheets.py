@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from xmrlib.data.pairs import Pairs
 from xmrlib.plot import look
@@ -57,13 +58,13 @@ def sheet(
 
 
 def retrieval(
-    model: Any, pairs: Pairs, query: str | int | None = None, k: int = 5, *, text: int | None = None,
+    model: Any, pairs: Pairs, query: str | int | Image.Image | None = None, k: int = 5, *, text: int | None = None,
     title: str | None = None,
 ) -> Figure:  # fmt: skip
     """Draw what a query brings back: pictures for a sentence, texts for a picture, with rank, score and judgement.
 
-    `query` is a sentence or the row of an image; `text` is the row of a text. `model` has `similarity`, or is a score
-    matrix (images, texts). A sentence that is not in the data has no right answer, so its answers carry no marks.
+    `query` is a sentence, a picture or the row of an image; `text` is the row of a text. `model` has `similarity`, or
+    is a score matrix (images, texts). What is not in the data has no right answer, so its answers carry no marks.
     """
     found = rank(model, pairs, query, k, text=text)
     return _pictures_for_text(found, pairs, title) if found.side == "text" else _texts_for_picture(found, pairs, title)
@@ -112,8 +113,9 @@ def _texts_for_picture(found: Ranking, pairs: Pairs, title: str | None) -> Figur
     canvas = Canvas(width, max(top + sum(high) + 5 * len(high), top + side + 34) + 20)
     if title:
         canvas.lines(GAP, 3, [title], 10, weight="bold")
-    canvas.picture(GAP, top, side, picture_of(pairs, found.row))
-    below = canvas.lines(GAP, top + side + 3, [class_of(pairs, found.row)], 8, color=look.image_colour, weight="bold")
+    canvas.picture(GAP, top, side, found.picture or picture_of(pairs, found.row))
+    name = class_of(pairs, found.row) if found.picture is None else ""
+    below = canvas.lines(GAP, top + side + 3, [name], 8, color=look.image_colour, weight="bold")
     canvas.lines(GAP, below, look.wrap(_where(found, "text"), side, 7.5), 7.5, color=look.quiet)
     y = top
     for hit, lines, tall in zip(found.hits, texts, high, strict=True):
