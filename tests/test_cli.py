@@ -173,7 +173,7 @@ def test_features_command(run, xmr):
         (["train", "cca", "--config", "ridge"], "'ridge' is not of the form key=value"),
         (["train", "cca", "--config", "ridge=-1"], "ridge=-1 must be 0 or more"),
         (["train", "cca", "--config", "ridge=true=x"], "ridge='true=x' is neither"),
-        (["evaluate", "no/such/run"], "there is no model at no/such/run"),
+        (["evaluate", "no/such/run"], "there is no checkpoint at no/such/run"),
         (["search", "no/such/run"], "either a sentence"),
         (["search", "no/such/run", "a cow", "--image", "x.png"], "either a sentence"),
         (["features", "scenes", *FEW, "--view", "holes"], "holes"),

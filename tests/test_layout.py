@@ -19,11 +19,16 @@ BELOW = {
     "settings": set(),
     "data": {"settings"},
     "features": {"settings", "data"},
-    "nn": {"settings"},
+    "nn": {"settings", "distributed"},
     "evaluate": {"settings", "data"},
     "search": {"settings", "data"},
+    "distributed": set(),
+    "stages": set(),
+    "checkpoint": {"stages", "distributed"},
+    "guards": {"stages", "distributed"},
+    "train": {"settings", "stages", "distributed", "checkpoint", "guards"},
     # A method measures itself on the validation split while it is fitted; evaluate knows no method.
-    "methods": {"settings", "data", "features", "nn", "evaluate"},
+    "methods": {"data", "features", "nn", "evaluate", "settings", "stages", "distributed", "checkpoint", "train"},
     "plot": {"settings", "data", "features", "evaluate", "search"},
 }
 CONSTRAINT = re.compile(r"(==|<|!=|~=)")

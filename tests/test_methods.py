@@ -517,7 +517,7 @@ def test_a_checkpoint_is_refused_with_a_reason(tmp_path):
         SemanticMatching.load(file)
     with pytest.raises(CheckpointError, match=r"trained with another ridge \(0.1\), weight \(1.0\)"):
         CCA.load(file, config=dataclasses.replace(config, ridge=1.0, weight=0.0))
-    with pytest.raises(CheckpointError, match="there is no model at"):
+    with pytest.raises(CheckpointError, match="there is no checkpoint at"):
         CCA.load(tmp_path / "nothing")
     (tmp_path / "half.safetensors").write_bytes(file.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="is no whole checkpoint"):
@@ -563,7 +563,7 @@ def test_a_crash_while_saving_leaves_the_old_model(tmp_path, monkeypatch):
     def crash(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("xmrlib.methods.base.save_file", crash)
+    monkeypatch.setattr("xmrlib.checkpoint.save_file", crash)
     with pytest.raises(OSError, match="no space"):
         model.save(tmp_path)
     assert file.read_bytes() == before

@@ -8,22 +8,19 @@ model.save("runs/cca");  CCA.load("runs/cca")      # one safetensors file, the c
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from xmrlib import checkpoint
+from xmrlib.checkpoint import CheckpointError
 from xmrlib.data.pairs import DataError, Pairs
-from xmrlib.methods.sides import CheckpointError, ImageInput, ImageSide, TextInput, TextSide, Views, views_of
+from xmrlib.methods.sides import ImageInput, ImageSide, Kind, TextInput, TextSide, Views, views_of
 
 Measure = Literal["auto", "map", "recall"]
 FORMAT = 1  # of the checkpoint; a reader of another number refuses
@@ -60,6 +57,8 @@ class Method:
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     needs_labels: ClassVar[bool] = False
+    image_kind: ClassVar[Kind] = "vector"
+    text_kind: ClassVar[Kind] = "vector"
 
     def __init__(self, config: MethodConfig | None = None) -> None:
         config = self.Config() if config is None else config
@@ -92,30 +91,40 @@ class Method:
         Everything fitted (vocabulary, idf, scaling, projections) sees the training split alone.
         Raises DataError for a missing view, NaN, missing labels, a single class, or too few pairs.
         """
+        sides = self._fitted_sides(train, val)
+        learned_from, validation = (None if pairs is None else views_of(pairs, *sides) for pairs in (train, val))
+        # The old state goes only when the new one is complete: a failed fit leaves the model as it was.
+        tensors, facts = self._learn(learned_from, validation)
+        (self.image_side, self.text_side), self.tensors, self.facts = sides, tensors, facts
+        return self
+
+    def _fitted_sides(self, train: Pairs, val: Pairs | None) -> tuple[ImageSide, TextSide]:
+        """Both sides, fitted on `train`, once it is clear that there is something to learn from."""
         if len(train) < 2 or len(train.texts) < 2:
             raise DataError(f"{self.name} needs at least 2 pairs to learn from; {train.name} has {len(train)}.")
         if self.needs_labels:
-            self._require_classes(train)
+            self._require_classes(train, val)
         config = self.config
-        image_side = ImageSide(config.image_view, config.backbone).fit(train.images)
-        text_side = TextSide(config.text_view, config.text_options).fit(train.texts)
-        learned_from = views_of(train, image_side, text_side)
-        validation = None if val is None else views_of(val, image_side, text_side)
-        # The old state goes only when the new one is complete: a failed fit leaves the model as it was.
-        tensors, facts = self._learn(learned_from, validation)
-        self.image_side, self.text_side, self.tensors, self.facts = image_side, text_side, tensors, facts
-        return self
+        image_side = ImageSide(config.image_view, config.backbone, self.image_kind).fit(train.images)
+        text_side = TextSide(config.text_view, config.text_options, self.text_kind).fit(train.texts)
+        return image_side, text_side
 
     def _learn(self, train: Views, val: Views | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise NotImplementedError
 
-    def _require_classes(self, train: Pairs) -> None:
+    def _require_classes(self, train: Pairs, val: Pairs | None) -> None:
         if train.labels is None:
             raise DataError(f"{self.name} learns from classes; {train.name} has no labels. Use CCA, which needs none.")
         if len(set(train.labels.tolist())) < 2:
             raise DataError(
                 f"{self.name} needs at least 2 classes; all {len(train)} images of {train.name} carry class "
                 f"{train.labels[0]}."
+            )
+        unseen = [] if val is None or val.labels is None else sorted({*val.labels.tolist()} - {*train.labels.tolist()})
+        if unseen and len(val.classes) == len(train.classes):
+            raise DataError(
+                f"class {train.classes[unseen[0]] if train.classes else unseen[0]!r} is in the validation split only: "
+                f"{self.name} cannot learn it from {train.name}. Split again, or leave its images out."
             )
 
     def _require_fitted(self) -> None:
@@ -142,7 +151,6 @@ class Method:
         """Write the fitted model as one file, all or nothing; a folder gets `model.safetensors`."""
         self._require_fitted()
         path = checkpoint_path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         text_facts, text_tensors = self.text_side.state()
         about = {
             "format": FORMAT,
@@ -154,15 +162,7 @@ class Method:
         }
         tensors = {f"model.{name}": tensor for name, tensor in self.tensors.items()}
         tensors |= {f"text.{name}": tensor for name, tensor in text_tensors.items()}
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        os.close(handle)
-        try:
-            kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-            save_file(kept, draft, {"xmrlib": json.dumps(about)})
-            os.replace(draft, path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
-        return path
+        return checkpoint.write(path, tensors, about)
 
     @classmethod
     def load(cls, path: str | Path, config: MethodConfig | None = None) -> Self:
@@ -190,9 +190,11 @@ class Method:
             raise CheckpointError(f"{path} was trained with another {listed}. Leave `config` out, or train again.")
         model = cls(saved)
         model.facts = about["facts"]
-        model.image_side = ImageSide.from_state(about["image_side"])
-        model.text_side = TextSide.from_state(about["text_side"], _with_prefix(tensors, "text."))
-        model.tensors = _with_prefix(tensors, "model.")
+        model.image_side = ImageSide.from_state(about["image_side"], cls.image_kind)
+        model.text_side = TextSide.from_state(
+            about["text_side"], cls.text_kind, checkpoint.with_prefix(tensors, "text.")
+        )
+        model.tensors = checkpoint.with_prefix(tensors, "model.")
         return model
 
 
@@ -238,9 +240,13 @@ def validation_score(
     measure  "map": over all, by class. "recall": the mean of Recall@1, @5 and @10, which moves less by chance than
              Recall@1 alone. "auto": "map" where there are classes
     """
+    return retrieval_score(normalize(images, dim=1) @ normalize(texts, dim=1).T, views, measure)
+
+
+def retrieval_score(scores: Float[Tensor, "image text"], views: Views, measure: Measure = "auto") -> float:
+    """How well scores retrieve, the mean of both directions; `measure` as in `validation_score`."""
     from xmrlib import evaluate
 
-    scores = normalize(images, dim=1) @ normalize(texts, dim=1).T
     if measure == "map" and views.labels is None:
         raise DataError('MAP needs classes, and the validation split has no labels. Choose by "recall".')
     if measure != "recall" and views.labels is not None:
@@ -266,20 +272,4 @@ def checkpoint_path(path: str | Path) -> Path:
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a checkpoint says of itself, and its tensors; nothing in it is executed."""
-    file = checkpoint_path(path)
-    if not file.is_file():
-        raise CheckpointError(f"there is no model at {file}. Write one with model.save({str(path)!r}) or `xmr train`.")
-    try:
-        with safe_open(file, framework="pt") as reader:
-            about = json.loads((reader.metadata() or {}).get("xmrlib", "null"))
-            tensors = {name: reader.get_tensor(name) for name in reader.keys()}
-    except (SafetensorError, json.JSONDecodeError) as fault:
-        raise CheckpointError(f"{file} is no whole checkpoint ({fault}). Copy it again, or train again.") from fault
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        found = about.get("format") if isinstance(about, dict) else "none"
-        raise CheckpointError(f"{file} has checkpoint format {found}; this version reads {FORMAT}. Train again.")
-    return about, tensors
-
-
-def _with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return checkpoint.read(checkpoint_path(path), FORMAT)

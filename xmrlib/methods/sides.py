@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,28 +12,28 @@ from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
 
+from xmrlib.checkpoint import CheckpointError
 from xmrlib.data.pairs import DataError, Images, Pairs, Texts
+from xmrlib.features.sequences import TokenIds
+from xmrlib.features.views import Regions
 
+Kind = Literal["vector", "regions", "tokens"]  # what one item is: a vector, regions of a picture, or words in order
 ImageInput = Images | Tensor | Image.Image | Sequence[Image.Image]
 TextInput = Texts | Tensor | str | Sequence[str]
-
-
-class CheckpointError(ValueError):
-    """A checkpoint does not fit what it is asked for; the message names what it holds and the remedy."""
 
 
 @dataclass(frozen=True)
 class Views:
     """What a method learns from: the features of both sides, how they are joined, and the classes where known.
 
-    images, texts   (n, d) and (m, e) features
+    images, texts   (n, d) and (m, e) features; or `Regions`, and `TokenIds`
     image_of_text   (m,) the row of the image that each text belongs to
     labels          (n,) class index of each image, or None
     classes         how many classes there are
     """
 
-    images: Float[Tensor, "image dim"]
-    texts: Float[Tensor, "text text_dim"]
+    images: Float[Tensor, "image dim"] | Regions
+    texts: Float[Tensor, "text text_dim"] | TokenIds
     image_of_text: Int[Tensor, " text"]
     labels: Int[Tensor, " image"] | None = None
     classes: int = 0
@@ -85,8 +85,8 @@ class ImageSide:
     backbone  the network behind "whole"; its fingerprint goes into the checkpoint
     """
 
-    def __init__(self, view: str, backbone: str, dim: int | None = None) -> None:
-        self.view, self.backbone, self.dim = view, backbone, dim
+    def __init__(self, view: str, backbone: str, kind: Kind = "vector", dim: int | None = None) -> None:
+        self.view, self.backbone, self.kind, self.dim = view, backbone, kind, dim
         self.fingerprint: str | None = None
 
     def fit(self, images: Images) -> ImageSide:
@@ -100,10 +100,10 @@ class ImageSide:
             self.fingerprint = backbone_fingerprint(self.view, self.backbone)
         return self
 
-    def features(self, images: ImageInput) -> Float[Tensor, "image dim"]:
-        """(n, d) features of a table of images, of pictures, or of features that are there already."""
+    def features(self, images: ImageInput) -> Float[Tensor, "image dim"] | Regions:
+        """(n, d) features, or regions, of a table of images, of pictures, or of features that are there already."""
         if isinstance(images, Tensor):
-            return require_vectors(images, "the image features", self.dim)
+            return self._checked(images, "the image features")
         if isinstance(images, Image.Image):
             images = [images]
         if not isinstance(images, Images):
@@ -128,10 +128,28 @@ class ImageSide:
             from xmrlib import features as extraction
 
             features = extraction.view(images, self.view, backbone=self.backbone)
-        if not isinstance(features, Tensor):
-            raise DataError(f"the view {self.view!r} is no single tensor; one vector per image is needed: 'whole'.")
-        features = require_vectors(features, f"the image view {self.view!r}", self.dim, images.ids)
-        self.dim = features.shape[1]
+        return self._checked(features, f"the image view {self.view!r}", images.ids)
+
+    def _checked(self, features: Tensor | Regions, what: str, ids: Sequence[str] | None = None) -> Tensor | Regions:
+        if self.kind == "vector":
+            if not isinstance(features, Tensor):
+                raise DataError(f"{what} is no single tensor; one vector per image is needed: 'whole'.")
+            features = require_vectors(features, what, self.dim, ids)
+            self.dim = features.shape[1]
+            return features
+        if isinstance(features, Tensor):
+            if features.ndim != 3:
+                raise DataError(f"{what} has the shape {tuple(features.shape)}; regions are needed, (n, r, d).")
+            boxes = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(*features.shape[:2], 4)
+            features = Regions(features.float(), boxes, torch.ones(features.shape[:2], dtype=torch.bool))
+        count, regions = features.mask.shape
+        flat = features.features.reshape(count, -1)
+        require_vectors(flat, what, None if self.dim is None else regions * self.dim, ids)
+        empty = (~features.mask.any(dim=1)).nonzero()
+        if len(empty):
+            row = int(empty[0])
+            raise DataError(f"{what}: image {row if ids is None else repr(ids[row])} has no region. Leave it out.")
+        self.dim = features.features.shape[2]
         return features
 
     def state(self) -> dict[str, Any]:
@@ -139,9 +157,9 @@ class ImageSide:
         return {"view": self.view, "backbone": self.backbone, "dim": self.dim, "fingerprint": self.fingerprint}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> ImageSide:
+    def from_state(cls, state: Mapping[str, Any], kind: Kind = "vector") -> ImageSide:
         """The side that `state` describes, once the backbone installed here proves to be the one it was fitted with."""
-        side = cls(state["view"], state["backbone"], state["dim"])
+        side = cls(state["view"], state["backbone"], kind, state["dim"])
         side.fingerprint = state["fingerprint"]
         if side.fingerprint is not None:
             here = backbone_fingerprint(side.view, side.backbone)
@@ -160,8 +178,10 @@ class TextSide:
     options  handed to the encoder, for example {"dim": 200} for tf-idf with a truncated SVD
     """
 
-    def __init__(self, view: str, options: Mapping[str, Any] | None = None, dim: int | None = None) -> None:
-        self.view, self.options, self.dim = view, dict(options or {}), dim
+    def __init__(
+        self, view: str, options: Mapping[str, Any] | None = None, kind: Kind = "vector", dim: int | None = None
+    ) -> None:
+        self.view, self.options, self.kind, self.dim = view, dict(options or {}), kind, dim
         self.encoder: Any = None
 
     def fit(self, texts: Texts) -> TextSide:
@@ -180,9 +200,13 @@ class TextSide:
             self.encoder = extraction.text_encoder(self.view, **self.options).fit(texts)
         return self
 
-    def features(self, texts: TextInput) -> Float[Tensor, "text dim"]:
-        """(m, e) features of a table of texts, of plain strings, or of features that are there already."""
+    def features(self, texts: TextInput) -> Float[Tensor, "text dim"] | TokenIds:
+        """(m, e) features, or word numbers, of a table of texts, of strings, or of features that are there already."""
         if isinstance(texts, Tensor):
+            if self.kind == "tokens":
+                raise DataError(
+                    f"the model reads words; a tensor of shape {tuple(texts.shape)} has none. Give strings."
+                )
             return require_vectors(texts, "the text features", self.dim)
         if isinstance(texts, str):
             texts = [texts]
@@ -200,6 +224,13 @@ class TextSide:
             features = texts.given[self.view]
         else:
             features = self.encoder.transform(texts)
+        if self.kind == "tokens":
+            if isinstance(features, Tensor):
+                raise DataError(f"the text view {self.view!r} has no words in order; set text_view='tokens'.")
+            self.dim = len(self.encoder.words_)
+            return features
+        if not isinstance(features, Tensor):
+            raise DataError(f"the text view {self.view!r} is no single tensor; one vector a text is needed: 'tfidf'.")
         features = require_vectors(features, f"the text view {self.view!r}", self.dim, texts.ids)
         self.dim = features.shape[1]
         return features
@@ -213,9 +244,9 @@ class TextSide:
         return facts, tensors
 
     @classmethod
-    def from_state(cls, facts: Mapping[str, Any], tensors: dict[str, Tensor]) -> TextSide:
+    def from_state(cls, facts: Mapping[str, Any], kind: Kind, tensors: dict[str, Tensor]) -> TextSide:
         """The side that `facts` and `tensors` describe."""
-        side = cls(facts["view"], facts["options"], facts["dim"])
+        side = cls(facts["view"], facts["options"], kind, facts["dim"])
         if facts["encoder"] is not None:
             from xmrlib import features as extraction
 
