@@ -16,14 +16,31 @@ from xmrlib.settings import choose
 
 if TYPE_CHECKING:
     from xmrlib import data, evaluate, features, methods, plot, search
-    from xmrlib.methods import CCA, CCAConfig, KernelCCA, KernelCCAConfig, SemanticMatching, SemanticMatchingConfig
+    from xmrlib.methods import (
+        ACMR,
+        CCA,
+        DSCMR,
+        SCAN,
+        VSE,
+        ACMRConfig,
+        CCAConfig,
+        DSCMRConfig,
+        KernelCCA,
+        KernelCCAConfig,
+        SCANConfig,
+        SemanticMatching,
+        SemanticMatchingConfig,
+        VSEConfig,
+    )
+    from xmrlib.stages import Run
 
 __version__ = "0.1.0"
 
 _MODULES = ("data", "evaluate", "features", "methods", "plot", "search")
-_METHODS = ("CCA", "CCAConfig", "KernelCCA", "KernelCCAConfig", "SemanticMatching", "SemanticMatchingConfig")
+_CLASSES = ("CCA", "KernelCCA", "SemanticMatching", "DSCMR", "ACMR", "VSE", "SCAN")
+_METHODS = tuple(name + end for name in _CLASSES for end in ("", "Config"))
 
-__all__ = ["choose", *_MODULES, *_METHODS]
+__all__ = ["Run", "choose", *_MODULES, *_METHODS]
 
 
 def __getattr__(name: str):
@@ -32,6 +49,8 @@ def __getattr__(name: str):
         return importlib.import_module(f"xmrlib.{name}")
     if name in _METHODS:
         return getattr(importlib.import_module("xmrlib.methods"), name)
+    if name == "Run":
+        return importlib.import_module("xmrlib.stages").Run
     raise AttributeError(f"module 'xmrlib' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

@@ -20,6 +20,9 @@ from typing import Any
 import xmrlib
 from xmrlib import commands
 
+# As in xmrlib.methods.METHODS, whose import would take longer than all else that `xmr --help` does.
+METHODS = ("cca", "kernel_cca", "semantic_matching", "dscmr", "acmr", "vse", "scan")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
@@ -29,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; what is left in the buffer must not fail once more.
@@ -81,10 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--size", type=int, help="side of the square input in pixels")
 
     added = command(verbs, "train", commands.train, data="--data")
-    added.add_argument("method", choices=("cca", "kernel_cca", "semantic_matching"))
+    added.add_argument("method", choices=METHODS)
     added.add_argument("--out", help="folder for the model")
     added.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="for instance ridge=validation")
     added.add_argument("--list-config", action="store_true", help="print what --config may set, and end")
+    added.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="for networks")
+    added.add_argument("--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="for networks")
+    added.add_argument("--accumulate", type=_positive, default=1, help="gradients to add up before a move")
+    added.add_argument("--save-seconds", type=float, default=60.0, help="time between two checkpoints")
+    added.add_argument("--tensorboard", action="store_true", help="write the log for TensorBoard as well")
 
     added = command(verbs, "evaluate", commands.evaluate, data="--data")
     added.add_argument("model", help="a folder written by xmr train")

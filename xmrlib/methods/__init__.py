@@ -4,27 +4,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xmrlib.checkpoint import CheckpointError
+from xmrlib.methods.acmr import ACMR, ACMRConfig
 from xmrlib.methods.base import EmbeddingMethod, Method, MethodConfig, read_checkpoint
 from xmrlib.methods.cca import CCA, CCAConfig
+from xmrlib.methods.dscmr import DSCMR, DSCMRConfig
 from xmrlib.methods.kernel_cca import KernelCCA, KernelCCAConfig
+from xmrlib.methods.scan import SCAN, SCANConfig
 from xmrlib.methods.semantic import SemanticMatching, SemanticMatchingConfig
-from xmrlib.methods.sides import CheckpointError
+from xmrlib.methods.vse import VSE, VSEConfig
 
 # The names that commands and checkpoints use.
-METHODS: dict[str, type[Method]] = {"cca": CCA, "kernel_cca": KernelCCA, "semantic_matching": SemanticMatching}
+METHODS: dict[str, type[Method]] = {
+    "cca": CCA,
+    "kernel_cca": KernelCCA,
+    "semantic_matching": SemanticMatching,
+    "dscmr": DSCMR,
+    "acmr": ACMR,
+    "vse": VSE,
+    "scan": SCAN,
+}
 
 __all__ = [
+    "ACMR",
     "CCA",
+    "DSCMR",
     "METHODS",
+    "SCAN",
+    "VSE",
+    "ACMRConfig",
     "CCAConfig",
     "CheckpointError",
+    "DSCMRConfig",
     "EmbeddingMethod",
     "KernelCCA",
     "KernelCCAConfig",
     "Method",
     "MethodConfig",
+    "SCANConfig",
     "SemanticMatching",
     "SemanticMatchingConfig",
+    "VSEConfig",
     "load",
 ]
 

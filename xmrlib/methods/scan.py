@@ -99,7 +99,7 @@ class SCANConfig(NetworkConfig):
     @classmethod
     def small(cls, **settings: Any) -> SCANConfig:
         """The sizes of the book on a laptop."""
-        sizes = {"word_dim": 100, "dim": 128, "epochs": 15, "lower_after": 10}
+        sizes = {"word_dim": 64, "dim": 128, "batch": 64, "epochs": 15, "lower_after": 10}
         return cls(**sizes | {"learning_rate": 1e-3, "scaling": "standard"} | settings)
 
 

@@ -81,7 +81,8 @@ class VSEConfig(NetworkConfig):
     @classmethod
     def small(cls, **settings: Any) -> VSEConfig:
         """The sizes of the book on a laptop."""
-        return cls(**{"word_dim": 100, "dim": 256, "learning_rate": 1e-3, "scaling": "standard"} | settings)
+        sizes = {"word_dim": 64, "dim": 128, "batch": 64}
+        return cls(**sizes | {"learning_rate": 1e-3, "scaling": "standard"} | settings)
 
 
 class VSENetwork(nn.Module):
