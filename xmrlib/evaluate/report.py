@@ -78,7 +78,7 @@ class Report:
         if name not in self.metrics:
             return ""
         value, (low, high) = self.metrics[name], self.intervals[name]
-        form = "{:g} [{:g}, {:g}]" if name.startswith("medr") else "{:.3f} [{:.3f}, {:.3f}]"
+        form = "{:g} [{:.4g}, {:.4g}]" if name.startswith("medr") else "{:.3f} [{:.3f}, {:.3f}]"
         return form.format(value, low, high)
 
     def _by_chance(self, measure: str) -> str:

@@ -60,12 +60,15 @@ class ResultsTable:
 
     def _repr_html_(self) -> str:
         banner = f'<p class="xmr-stale" role="note"><strong>⚠ {escape(self.banner)}</strong></p>' if self.banner else ""
-        head = "".join(f'<th scope="col"{self._words(at)}>{escape(name)}</th>' for at, name in enumerate(self.head))
+        # A column of settings would leave a phone no room for numbers: they stand below the method's name.
+        told = SETTINGS in self.head[1:2]
+        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.head if name != SETTINGS)
         body = ""
         for first, *rest in self.rows:
-            cells = "".join(f"<td{self._words(at)}>{escape(cell)}</td>" for at, cell in enumerate(rest, 1))
-            body += f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>'
-        notes = "".join(f"<br>{escape(note)}" for note in self.notes)
+            words = f'<span class="xmr-settings">{escape(rest.pop(0))}</span>' if told else ""
+            cells = "".join(f"<td>{_in_two(cell)}</td>" for cell in rest)
+            body += f'<tr><th scope="row">{escape(first)}{words}</th>{cells}</tr>'
+        notes = "".join(f'<span class="xmr-note">{escape(note)}</span>' for note in self.notes)
         # A region that scrolls by itself must be reachable by keyboard, hence tabindex.
         return (
             f'{banner}<figure class="xmr-recorded"><div class="xmr-scroll" tabindex="0" role="region" '
@@ -73,10 +76,6 @@ class ResultsTable:
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
             f"<figcaption>{escape(self.caption)}{notes}</figcaption></figure>"
         )
-
-    def _words(self, column: int) -> str:
-        # Columns of words are set from the left, columns of numbers from the right.
-        return ' class="xmr-words"' if self.head[column] == SETTINGS else ""
 
     def _repr_markdown_(self) -> str:
         lines = [f"**⚠ {self.banner}**", ""] if self.banner else []
@@ -92,6 +91,12 @@ class ResultsTable:
         return "\n".join([*([self.banner] if self.banner else []), *lines, self.caption, *self.notes])
 
     __repr__ = __str__
+
+
+def _in_two(cell: str) -> str:
+    # The interval goes below its value, in one piece.
+    value, space, interval = escape(cell).partition(" [")
+    return f'{value} <span class="xmr-interval">[{interval}</span>' if space else value
 
 
 def results_table(
@@ -153,9 +158,11 @@ def _hash_beside(path: Path) -> Callable[[Mapping[str, Any]], str] | None:
     if not source.is_file():
         return None
     spec = importlib.util.spec_from_file_location("xmrlib_recipes_common", source)
-    recipes = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = recipes  # dataclasses look their module up
-    spec.loader.exec_module(recipes)
+    recipes = sys.modules.get(spec.name)
+    if recipes is None or recipes.__file__ != str(source):
+        recipes = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = recipes  # dataclasses look their module up
+        spec.loader.exec_module(recipes)
     return lambda row: recipes.source_hash(row.get("sources", ()), root)
 
 
@@ -186,7 +193,11 @@ def _compared(entry: Mapping[str, Any], digits: int) -> str:
     low, high, difference = (f"{entry[key]:+.{digits}f}" for key in ("low", "high", "difference"))
     verdict = "" if entry["low"] * entry["high"] > 0 else ": no order can be claimed"
     measure = MEASURES.get(entry["measure"], entry["measure"])
-    return f"{entry['first']} less {entry['second']}, {measure}: {difference} [{low}, {high}]{verdict}."
+    (first, ours), (second, theirs) = (str(entry[key]).partition(" (")[::2] for key in ("first", "second"))
+    # What both have in common is said once.
+    names = f"{first} less {second}" if ours == theirs else f"{entry['first']} less {entry['second']}"
+    shared = f" ({ours}" if ours and ours == theirs else ""
+    return f"{names}{shared}, {measure}: {difference} [{low}, {high}]{verdict}."
 
 
 def _about(held: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -206,16 +217,6 @@ def _made(held: Mapping[str, Any]) -> str:
     return f"Recorded {told}." if told else ""
 
 
-class _Plain:
-    """A value that shows as bare words: prose wants 0.71, not '0.71'."""
-
-    def __init__(self, words: str) -> None:
-        self.words = words
-
-    def __repr__(self) -> str:
-        return self.words
-
-
 def glue(name: str, value: Any, format: str = "{}") -> None:
     """Hand a number of this run to the prose: `glue("map", 0.7134, "{:.2f}")`, then {glue:text}`map` in the text.
 
@@ -229,4 +230,4 @@ def glue(name: str, value: Any, format: str = "{}") -> None:
     if settings.in_book():
         from myst_nb import glue as store
 
-        store(name, _Plain(words), display=False)
+        store(name, words, display=False)  # as a string: a number would lose its last zeros
