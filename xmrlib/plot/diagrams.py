@@ -69,7 +69,7 @@ def the_gap(seed: int = 3) -> Figure:
     middle, height = PAGE / 2, 128.0
     for side, colour, tint, name, numbers in (
         (-1, look.image_colour, look.image_tint, "images", "1,280 numbers each"),
-        (1, look.text_colour, look.text_tint, "texts", "1,000 word weights each"),
+        (1, look.text_colour, look.text_tint, "texts", "one weight a word each"),
     ):
         centre = np.array([middle + side * 140, height])
         drawing.axes.add_patch(Circle(centre, 84, facecolor=tint, edgecolor="none", zorder=0.6))
