@@ -103,6 +103,8 @@ def features(options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> None:
     """Fit a method on the training split, score it on the validation split, save it."""
     from xmrlib import evaluate
+    from xmrlib.distributed import rank
+    from xmrlib.guards import TrainingStopped
     from xmrlib.methods import METHODS
 
     method = METHODS[options.method]
@@ -116,8 +118,13 @@ def train(options: argparse.Namespace) -> None:
     pairs = _load(options)
     val = _part(pairs, "val", required=False)
     start = time.perf_counter()
-    model = method(config).fit(pairs.train, val=val)
+    try:
+        model = method(config).fit(pairs.train, val=val, **_how(method, options))
+    except TrainingStopped as fault:
+        raise UsageError(str(fault)) from fault
     seconds = time.perf_counter() - start
+    if rank() > 0:
+        return  # the first process speaks and writes for all
     path = model.save(options.out)
     metrics = {} if val is None else dict(evaluate.report(model.similarity(val), val).metrics)
     about = {
@@ -137,6 +144,17 @@ def train(options: argparse.Namespace) -> None:
     if metrics:
         lines.append("validation: " + ", ".join(f"{k} {_short(v)}" for k, v in metrics.items()))
     _say(options, about | {"path": str(path)}, "\n".join([*lines, f"saved {path}"]))
+
+
+def _how(method: type[Method], options: argparse.Namespace) -> dict[str, Any]:
+    """For a network: where and how it trains. What is already in the folder goes on."""
+    from xmrlib.methods.network import NetworkMethod
+    from xmrlib.stages import Run
+
+    asked = ("device", "precision", "accumulate", "save_seconds", "tensorboard")
+    if not issubclass(method, NetworkMethod):
+        return {}
+    return {"run": Run(out=options.out, **{name: getattr(options, name) for name in asked})}
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -170,7 +188,7 @@ def search(options: argparse.Namespace) -> None:
             query = Image.open(options.image).convert("RGB")
         except UnidentifiedImageError:
             raise UsageError(f"{options.image} is no picture that can be read. Give a PNG or JPEG file.") from None
-    elif not model.text_side.features(query).any():
+    elif not model.text_side.knows(query):
         raise UsageError(f"no word of {query!r} stands in the training texts. Use other words.")
     found = rank(model, part, query, options.top)
     hits = [_hit(part, found.side, hit.row) | {"rank": hit.rank, "score": hit.score} for hit in found.hits]

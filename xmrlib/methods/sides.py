@@ -235,6 +235,11 @@ class TextSide:
         self.dim = features.shape[1]
         return features
 
+    def knows(self, text: str) -> bool:
+        """Whether any word of `text` stood in the training texts; a query without one could only be guessed at."""
+        found = self.features(text)
+        return bool((found.ids > 1).any()) if isinstance(found, TokenIds) else bool(found.any())
+
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What a checkpoint must keep of this side: plain facts, and tensors."""
         facts = {"view": self.view, "options": self.options, "dim": self.dim, "encoder": None}
