@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from xmrlib import evaluate
-from xmrlib.data.pairs import Images, Texts
+from xmrlib.data.pairs import Images, Pairs, Texts
+from xmrlib.methods import CCA, CCAConfig, SemanticMatching, SemanticMatchingConfig
 from xmrlib.search import Index, rerank
 
 IMAGES, TEXTS, DIM = 15, 40, 6
@@ -105,6 +106,32 @@ def test_tables_lists_arrays_and_single_queries():
     picture = Image.new("RGB", (1, 1))
     model = SimpleNamespace(similarity=lambda images, texts: torch.tensor([[1.0, 2.0]]))
     assert rerank(model, picture, ["a", "b", "c"], torch.tensor([[2, 0]]), 1, "texts")[1].tolist() == [[2]]
+
+
+def test_the_methods_of_this_library_take_both_stages():
+    """One finds, another puts in order; sentences that are in no table are queries like any other."""
+    words = ["cow", "boat", "tree", "lamp", "fish", "star"]
+    texts = [f"{a} {b} {b}" for a in words for b in words]
+    given = torch.eye(36) + 0.1 * torch.randn(36, 36, generator=torch.Generator().manual_seed(2))
+    pairs = Pairs(
+        "toy",
+        Images(tuple(map(str, range(36))), given={"x": given}),
+        Texts(tuple(map(str, range(36))), tuple((text,) for text in texts)),
+        np.arange(36),
+        labels=np.arange(36) % 6,
+        classes=tuple(words),
+    )
+    first = CCA(CCAConfig(image_view="x", dim=4)).fit(pairs)
+    second = SemanticMatching(SemanticMatchingConfig(image_view="x")).fit(pairs)
+    asked = ["boat lamp lamp", "a cow under a star"]
+    _, rows = Index(first.embed_images(pairs.images)).search(first.embed_texts(asked), 12)
+    scores, found = rerank(second, pairs.images, asked, rows, 5)
+    full = second.similarity(pairs.images, asked).T
+    assert all(set(line) <= set(row) for line, row in zip(found.tolist(), rows.tolist(), strict=True))
+    torch.testing.assert_close(scores, full.gather(1, found))
+    _, rows = Index(first.embed_texts(pairs.texts)).search(first.embed_images(pairs.images), 36)
+    scores, _ = rerank(second, pairs.images, pairs.texts, rows, 36, "texts", batch=36)
+    torch.testing.assert_close(scores, second.similarity(pairs).sort(dim=1, descending=True).values)
 
 
 def test_progress_is_shown_where_asked_for(monkeypatch, capsys):

@@ -5,7 +5,8 @@ looked at closer only where the greatest score of some 64 columns beats that, wh
 remains is the matrix product.
 
 A matrix product rounds differently in each place and shape of the matrices. So the few items that it finds are scored
-again, one by one in float64: a query gets the same answer alone and in a batch, from one process and from eight.
+again, one by one in float64: a query gets the same answer alone and in a batch, from one process and from eight. Only
+where more than eight items tie for the last place may rounding choose among them.
 """
 
 from __future__ import annotations
