@@ -22,6 +22,7 @@ from xmrlib.guards import TrainingStopped
 from xmrlib.stages import Optimiser, Run, Stage, Table, constant, cosine, drop
 
 PROGRAM = Path(__file__).with_name("training_toy.py")
+VSE_PROGRAM = Path(__file__).with_name("training_vse.py")
 
 
 def trained(out=None, toy=None, about=None, **settings):
@@ -38,10 +39,10 @@ def same(first, second):
         assert torch.equal(tensor, second[name]), name
 
 
-def program(out, *words, processes=1, wait=True):
-    """The toy as a program of its own, in one process or several."""
+def program(out, *words, processes=1, wait=True, file=PROGRAM):
+    """The toy, or another file, as a program of its own, in one process or several; returns the weights it left."""
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", str(free_port())]
-    command = [sys.executable, *(launch if processes > 1 else []), str(PROGRAM), str(out), *words]
+    command = [sys.executable, *(launch if processes > 1 else []), str(file), str(out), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROGRAM.parent.parent)}
     running = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -50,7 +51,7 @@ def program(out, *words, processes=1, wait=True):
         return running
     _, complaints = running.communicate(timeout=300)
     assert running.returncode == 0, complaints
-    return torch.load(out / "weights.pt")
+    return torch.load(out / "weights.pt") if (out / "weights.pt").exists() else None
 
 
 def free_port():
@@ -281,6 +282,18 @@ def test_two_processes_learn_what_one_does(tmp_path, accumulate):
     for mine, theirs in zip(log, lines, strict=True):
         for name in ("loss", "validation"):
             assert mine.get(name) == pytest.approx(theirs.get(name), abs=1e-5)
+
+
+def test_two_processes_train_vse_to_the_same_loss_curve(tmp_path):
+    curves = []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        program(out, processes=processes, file=VSE_PROGRAM)
+        curves.append([json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()])
+    assert len(curves[0]) == len(curves[1]) == 4 * 4 + 4
+    for alone, together in zip(*curves, strict=True):
+        for name in ("loss", "validation"):
+            assert alone.get(name) == pytest.approx(together.get(name), abs=1e-5)
 
 
 def test_two_processes_that_were_killed_go_on_to_the_same_bits(tmp_path):
