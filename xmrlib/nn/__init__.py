@@ -1,0 +1,13 @@
+"""What more than one method is built from.
+
+cross_attention_scores     every image with every text, by attention between regions and words
+cross_attention_weights    where the words of a text look in its image, or the regions in the text
+hinge_loss, same_image     a loss that puts an item's own partner before all others of the batch
+"""
+
+from __future__ import annotations
+
+from xmrlib.nn.cross_attention import cross_attention_scores, cross_attention_weights
+from xmrlib.nn.ranking import hinge_loss, same_image
+
+__all__ = ["cross_attention_scores", "cross_attention_weights", "hinge_loss", "same_image"]
