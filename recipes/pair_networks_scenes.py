@@ -1,4 +1,4 @@
-"""Networks that learn pairs, on scenes-1: VSE with its hardest or with all negatives, SCAN on regions, CCA beside them."""
+"""Networks that learn pairs, on scenes-1: VSE with its hardest or all negatives, SCAN on regions, CCA beside them."""
 
 from __future__ import annotations
 
