@@ -21,6 +21,7 @@ from xmrlib.methods.dscmr import dscmr_loss
 from xmrlib.methods.network import frozen
 from xmrlib.methods.scan import SCANNetwork
 from xmrlib.methods.sides import views_of
+from xmrlib.methods.vse import VSENetwork
 from xmrlib.nn.ranking import hinge_loss, same_image
 from xmrlib.stages import Run
 
@@ -191,6 +192,15 @@ def test_scan_reads_words_as_a_bidirectional_gru_over_packed_sequences_does():
     expected = nn.functional.normalize(states.unflatten(2, (2, 4)).mean(dim=2), dim=2)
     found = network.texts(ids, ids > 0)
     assert torch.allclose(found[ids > 0], expected[ids > 0], atol=1e-6)
+
+
+def test_vse_reads_sentences_as_a_gru_over_packed_sequences_does():
+    torch.manual_seed(0)
+    network = VSENetwork(VSEConfig(word_dim=3, dim=4), image=5, text=7)
+    ids = torch.tensor([[2, 3, 4, 5, 6], [3, 3, 1, 0, 0], [4, 0, 0, 0, 0]])
+    _, last = network.gru(pack_padded_sequence(network.words(ids), torch.tensor([5, 3, 1]), batch_first=True))
+    expected = nn.functional.normalize(last[0], dim=1)
+    assert torch.allclose(network.texts(ids, ids > 0), expected, atol=1e-6)
 
 
 # -- what every network must do
