@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import jaxtyping
 import pytest
 import torch
 
+from benchmarks import search as benchmark
 from xmrlib.search import ApproximateIndex, Index, recall_against_exact
 
 faiss = pytest.importorskip("faiss", reason="needs faiss (pip install xmrlib[search])")
@@ -155,6 +157,16 @@ def test_without_faiss(monkeypatch, tmp_path):
         with pytest.raises(ImportError, match=r"pip install 'xmrlib\[search\]'"):
             call()
     assert len(Index(GALLERY)) == 10_000
+
+
+def test_the_benchmark_measures_each_kind(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(benchmark, "APPROXIMATE", (("flat", None, (None,)), ("hnsw", None, (16, 300))))
+    output = tmp_path / "search.json"
+    assert benchmark.main(["--images", "300", "--dim", "8", "--queries", "60", "--output", str(output)]) == 0
+    rows = json.loads(output.read_text())["rows"]
+    assert [row["index"] for row in rows] == ["Index (exact)", "flat", *["hnsw, links 32, breadth 100"] * 2]
+    assert rows[1]["recall"] == 1 and rows[3]["recall"] > 0.9 and rows[3]["megabytes"] > 0
+    assert len(capsys.readouterr().out.splitlines()) == 6
 
 
 def test_errors_at_the_door(built, unchecked):

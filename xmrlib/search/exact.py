@@ -1,7 +1,7 @@
 """Exact search: the k nearest of a million vectors, a chunk at a time, on the CPU or a GPU.
 
 Every score is computed and none is kept longer than its chunk. Each query knows its k-th best score so far; a chunk is
-looked at closer only where the greatest score of some 64 columns beats that, which soon is hardly anywhere. What
+looked at closer only where the greatest score of some 128 columns beats that, which soon is hardly anywhere. What
 remains is the matrix product.
 
 A matrix product rounds differently in each place and shape of the matrices. So the few items that it finds are scored
@@ -28,8 +28,9 @@ from xmrlib.search.vectors import Similarity, by_score, check_k, check_similarit
 
 FORMAT = "xmrlib-index-1"
 
-# Columns whose greatest score is looked at together.
-GROUP = 64
+# Columns whose greatest score is looked at together; so many that torch looks through the maxima of a chunk in one
+# thread. On cores that others use too, its threads wait longer for each other than they work.
+GROUP = 128
 # Bytes of scores at a time. The allocator keeps blocks below 32 MB, so a CPU tile is never paged in twice.
 MEMORY = {"cpu": 1 << 24, "cuda": 1 << 30}
 # Items found beyond the k wanted, so that rounding in the product does not decide who is the k-th.
@@ -103,7 +104,10 @@ class Index:
         return self._of([part.to(device) for part in self._parts], self.model, self.similarity, self.memory)
 
     def slice(self, start: int, stop: int) -> Index:
-        """The items of rows `start` to `stop`, without the last, as an index of its own; nothing is copied."""
+        """The items of rows `start` to `stop`, without the last, as an index of its own; nothing is copied.
+
+        Raises `ValueError` for rows that are not there, or none.
+        """
         if not 0 <= start < stop <= len(self):
             raise ValueError(f"rows {start} to {stop} are no part of 0 to {len(self)}; leave at least one row.")
         parts, first = [], 0
