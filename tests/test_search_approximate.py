@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import jaxtyping
@@ -46,6 +47,20 @@ def test_flat_finds_what_exact_search_finds(similarity):
     assert torch.equal(rows, found)
     torch.testing.assert_close(scores, near)
     assert recall_against_exact(flat, exact, QUERIES) == 1
+
+
+def test_search_works_beside_libraries_that_replace_the_search_of_faiss():
+    """As pytorch-metric-learning does, by importing faiss.contrib.torch_utils."""
+    program = """
+import faiss.contrib.torch_utils, torch
+from xmrlib.search import ApproximateIndex
+vectors = torch.randn(500, 16)
+for kind in ("flat", "hnsw", "ivf"):
+    _, rows = ApproximateIndex(vectors, kind).search(vectors[:3], 500)
+    assert rows[:, 0].tolist() == [0, 1, 2] and len(rows[0].unique()) == 500, kind
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize(("kind", "effort"), [("hnsw", 200), ("ivf", 16), ("ivf-pq", 16)])

@@ -121,7 +121,7 @@ class ApproximateIndex:
         check_k(k)
         asked = self._ready(checked(queries, "queries", self.dim, model, self.model))
         k, effort = min(k, len(self)), self.effort if effort is None else effort
-        scores, rows = self._index.search(asked, k, params=self._parameters(effort, k))
+        scores, rows = _search(self._index, asked, k, self._parameters(effort, k))
         short = (rows < 0).any(axis=1)
         if short.any():
             scores[short], rows[short] = self._look_at_all(asked[short], k)
@@ -189,8 +189,8 @@ class ApproximateIndex:
 
     def _look_at_all(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         if self.kind == "hnsw":
-            return self._index.storage.search(queries, k)
-        return self._index.search(queries, k, params=self._parameters(self._index.nlist, k))
+            return _search(self._index.storage, queries, k)
+        return _search(self._index, queries, k, self._parameters(self._index.nlist, k))
 
 
 def recall_against_exact(
@@ -222,6 +222,15 @@ def recall_against_exact(
     _, rows = approximate.search(queries, k, exact.model, effort)
     best, _ = exact.search(queries, k)
     return float((exact.score(queries, rows) >= best[:, -1:]).double().mean())
+
+
+def _search(index: Any, queries: np.ndarray, k: int, parameters: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """faiss's own search, also where `faiss.contrib.torch_utils` was imported, whose search takes no parameters.
+
+    That module, which pytorch-metric-learning imports, puts a method of its own in place of `search` and leaves the
+    first one under `search_numpy`.
+    """
+    return getattr(index, "search_numpy", index.search)(queries, k, params=parameters)
 
 
 def _facts(path: Path) -> dict[str, Any]:
