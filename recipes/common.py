@@ -54,6 +54,7 @@ METHOD_SOURCES = {
 SHARED_SOURCES = (
     "xmrlib/methods/base.py",
     "xmrlib/methods/sides.py",
+    "xmrlib/methods/several.py",
     "xmrlib/evaluate/precision.py",
     "xmrlib/evaluate/ranks.py",
     "xmrlib/evaluate/recall.py",

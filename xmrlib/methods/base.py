@@ -20,7 +20,14 @@ from torch.nn.functional import normalize
 from xmrlib import checkpoint
 from xmrlib.checkpoint import CheckpointError
 from xmrlib.data.pairs import DataError, Pairs
-from xmrlib.methods.sides import ImageInput, ImageSide, Kind, TextInput, TextSide, Views, views_of
+from xmrlib.methods.several import (
+    Kinds,
+    new_image_side,
+    new_text_side,
+    restored_image_side,
+    restored_text_side,
+)
+from xmrlib.methods.sides import ImageInput, ImageSide, TextInput, TextSide, Views, views_of
 
 Measure = Literal["auto", "map", "recall"]
 FORMAT = 1  # of the checkpoint; a reader of another number refuses
@@ -57,8 +64,8 @@ class Method:
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     needs_labels: ClassVar[bool] = False
-    image_kind: ClassVar[Kind] = "vector"
-    text_kind: ClassVar[Kind] = "vector"
+    image_kind: Kinds = "vector"
+    text_kind: Kinds = "vector"
 
     def __init__(self, config: MethodConfig | None = None) -> None:
         config = self.Config() if config is None else config
@@ -105,8 +112,8 @@ class Method:
         if self.needs_labels:
             self._require_classes(train, val)
         config = self.config
-        image_side = ImageSide(config.image_view, config.backbone, self.image_kind).fit(train.images)
-        text_side = TextSide(config.text_view, config.text_options, self.text_kind).fit(train.texts)
+        image_side = new_image_side(config, self.image_kind).fit(train.images)
+        text_side = new_text_side(config, self.text_kind).fit(train.texts)
         return image_side, text_side
 
     def _learn(self, train: Views, val: Views | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -190,10 +197,9 @@ class Method:
             raise CheckpointError(f"{path} was trained with another {listed}. Leave `config` out, or train again.")
         model = cls(saved)
         model.facts = about["facts"]
-        model.image_side = ImageSide.from_state(about["image_side"], cls.image_kind)
-        model.text_side = TextSide.from_state(
-            about["text_side"], cls.text_kind, checkpoint.with_prefix(tensors, "text.")
-        )
+        model.image_side = restored_image_side(about["image_side"], model.image_kind)
+        text_tensors = checkpoint.with_prefix(tensors, "text.")
+        model.text_side = restored_text_side(about["text_side"], model.text_kind, text_tensors)
         model.tensors = checkpoint.with_prefix(tensors, "model.")
         return model
 

@@ -20,6 +20,7 @@ from torch.nn.functional import normalize
 
 from xmrlib.data.pairs import DataError, Pairs
 from xmrlib.methods.base import EmbeddingMethod, Measure, Method, MethodConfig, retrieval_score
+from xmrlib.methods.several import Several, SeveralImages, SeveralTexts
 from xmrlib.methods.sides import ImageSide, TextSide, Views, views_of
 from xmrlib.stages import Run, Stage
 
@@ -126,7 +127,8 @@ class NetworkMethod(Method):
             yield from self._stages(built[0], learned_from, validation)
 
         history = training.run(stages(), config.seed, run, self._about(train, val, sides))
-        values = [(line["validation"], line["epoch"]) for line in history if "validation" in line]
+        last = max((line["stage_number"] for line in history), default=0)
+        values = [(r["validation"], r["epoch"]) for r in history if "validation" in r and r["stage_number"] == last]
         if values:
             facts |= dict(zip(("validation_score", "epoch"), max(values, key=lambda found: found[0]), strict=True))
         (self.image_side, self.text_side), self.facts, self.history = sides, facts, history
@@ -134,7 +136,9 @@ class NetworkMethod(Method):
         self.tensors = {name: tensor.detach().cpu() for name, tensor in built[0].state_dict().items()}
         return self
 
-    def _about(self, train: Pairs, val: Pairs | None, sides: tuple[ImageSide, TextSide]) -> dict[str, Any]:
+    def _about(
+        self, train: Pairs, val: Pairs | None, sides: tuple[ImageSide | SeveralImages, TextSide | SeveralTexts]
+    ) -> dict[str, Any]:
         """What decides the result of a training: a run goes on only from a checkpoint that agrees in all of it."""
         text_facts, text_tensors = sides[1].state()
         digest = hashlib.sha256(json.dumps(text_facts, sort_keys=True).encode())
@@ -216,9 +220,11 @@ def through(network: nn.Module, forward: Callable[..., Tensor], features: Any) -
 
 
 def parts_of(features: Any) -> tuple[Tensor, ...]:
-    """The tensors that a network takes: a vector by itself, regions or words with their mask."""
+    """The tensors that a network takes: a vector by itself, parts or words with their mask, several in turn."""
     if isinstance(features, Tensor):
         return (features,)
+    if isinstance(features, Several):
+        return tuple(part for view in features.views for part in parts_of(view))
     return (features.ids if hasattr(features, "ids") else features.features), features.mask
 
 

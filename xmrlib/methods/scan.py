@@ -173,8 +173,8 @@ class SCAN(PairNetwork):
     """Stacked cross attention; learns from pairs alone and scores pairs, so that it can re-rank but not be indexed."""
 
     Config: ClassVar[type[NetworkConfig]] = SCANConfig
-    image_kind: ClassVar[Kind] = "regions"
-    text_kind: ClassVar[Kind] = "tokens"
+    image_kind: Kind = "regions"
+    text_kind: Kind = "tokens"
 
     def _build(self, sizes: dict[str, int]) -> SCANNetwork:
         return SCANNetwork(self.config, **sizes)

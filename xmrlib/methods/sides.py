@@ -14,10 +14,12 @@ from torch import Tensor
 
 from xmrlib.checkpoint import CheckpointError
 from xmrlib.data.pairs import DataError, Images, Pairs, Texts
-from xmrlib.features.sequences import TokenIds
+from xmrlib.features.sequences import FragmentVectors, TokenIds
 from xmrlib.features.views import Regions
 
-Kind = Literal["vector", "regions", "tokens"]  # what one item is: a vector, regions of a picture, or words in order
+# What one item is: a vector, regions of a picture, words in order, or parts (patches, sentences) with a vector each; an
+# item that was not taken apart is its own single part.
+Kind = Literal["vector", "regions", "tokens", "parts"]
 ImageInput = Images | Tensor | Image.Image | Sequence[Image.Image]
 TextInput = Texts | Tensor | str | Sequence[str]
 
@@ -26,14 +28,14 @@ TextInput = Texts | Tensor | str | Sequence[str]
 class Views:
     """What a method learns from: the features of both sides, how they are joined, and the classes where known.
 
-    images, texts   (n, d) and (m, e) features; or `Regions`, and `TokenIds`
+    images, texts   (n, d) and (m, e) features; or `Regions`, `TokenIds`, parts; or `Several` of these
     image_of_text   (m,) the row of the image that each text belongs to
     labels          (n,) class index of each image, or None
     classes         how many classes there are
     """
 
-    images: Float[Tensor, "image dim"] | Regions
-    texts: Float[Tensor, "text text_dim"] | TokenIds
+    images: Any
+    texts: Any
     image_of_text: Int[Tensor, " text"]
     labels: Int[Tensor, " image"] | None = None
     classes: int = 0
@@ -138,8 +140,10 @@ class ImageSide:
             self.dim = features.shape[1]
             return features
         if isinstance(features, Tensor):
+            if self.kind == "parts" and features.ndim == 2:
+                features = features[:, None]
             if features.ndim != 3:
-                raise DataError(f"{what} has the shape {tuple(features.shape)}; regions are needed, (n, r, d).")
+                raise DataError(f"{what} has the shape {tuple(features.shape)}; {self.kind} are needed, (n, r, d).")
             boxes = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(*features.shape[:2], 4)
             features = Regions(features.float(), boxes, torch.ones(features.shape[:2], dtype=torch.bool))
         count, regions = features.mask.shape
@@ -200,14 +204,14 @@ class TextSide:
             self.encoder = extraction.text_encoder(self.view, **self.options).fit(texts)
         return self
 
-    def features(self, texts: TextInput) -> Float[Tensor, "text dim"] | TokenIds:
-        """(m, e) features, or word numbers, of a table of texts, of strings, or of features that are there already."""
+    def features(self, texts: TextInput) -> Float[Tensor, "text dim"] | TokenIds | FragmentVectors:
+        """(m, e) features, word numbers, or parts, of a table of texts, of strings, or of features already there."""
         if isinstance(texts, Tensor):
             if self.kind == "tokens":
                 raise DataError(
                     f"the model reads words; a tensor of shape {tuple(texts.shape)} has none. Give strings."
                 )
-            return require_vectors(texts, "the text features", self.dim)
+            return self._parts(texts) if self.kind == "parts" else require_vectors(texts, "the text features", self.dim)
         if isinstance(texts, str):
             texts = [texts]
         if not isinstance(texts, Texts):
@@ -229,16 +233,36 @@ class TextSide:
                 raise DataError(f"the text view {self.view!r} has no words in order; set text_view='tokens'.")
             self.dim = len(self.encoder.words_)
             return features
+        if self.kind == "parts":
+            return self._parts(features, texts.ids)
         if not isinstance(features, Tensor):
             raise DataError(f"the text view {self.view!r} is no single tensor; one vector a text is needed: 'tfidf'.")
         features = require_vectors(features, f"the text view {self.view!r}", self.dim, texts.ids)
         self.dim = features.shape[1]
         return features
 
+    def _parts(self, features: Any, ids: Sequence[str] | None = None) -> FragmentVectors:
+        """Parts of texts as given, (m, p, d) without a mask, or (m, d): each text its own single part."""
+        if isinstance(features, Tensor):
+            features = features[:, None] if features.ndim == 2 else features
+            if features.ndim != 3:
+                shape = tuple(features.shape)
+                raise DataError(f"the text view {self.view!r} has the shape {shape}; (m, p, d) is needed.")
+            features = FragmentVectors(features.float(), torch.ones(features.shape[:2], dtype=torch.bool))
+        if not isinstance(features, FragmentVectors):
+            raise DataError(f"the text view {self.view!r} has no vectors of parts; set it to 'fragments' or 'tfidf'.")
+        parts, dim = features.features.shape[1:]
+        flat = features.features.reshape(len(features), -1)
+        require_vectors(flat, f"the text view {self.view!r}", None if self.dim is None else parts * self.dim, ids)
+        self.dim = dim
+        return features
+
     def knows(self, text: str) -> bool:
         """Whether any word of `text` stood in the training texts; a query without one could only be guessed at."""
         found = self.features(text)
-        return bool((found.ids > 1).any()) if isinstance(found, TokenIds) else bool(found.any())
+        if isinstance(found, TokenIds):
+            return bool((found.ids > 1).any())
+        return bool((found.features if isinstance(found, FragmentVectors) else found).any())
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What a checkpoint must keep of this side: plain facts, and tensors."""

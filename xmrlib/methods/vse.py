@@ -113,7 +113,7 @@ class VSE(EmbeddingNetwork):
     """Visual-semantic embedding, with the hardest negatives (VSE++) or with all (VSE0); learns from pairs alone."""
 
     Config: ClassVar[type[NetworkConfig]] = VSEConfig
-    text_kind: ClassVar[Kind] = "tokens"
+    text_kind: Kind = "tokens"
 
     def _build(self, sizes: dict[str, int]) -> VSENetwork:
         return VSENetwork(self.config, **sizes)
