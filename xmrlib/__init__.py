@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from xmrlib.methods import (
         ACMR,
         CCA,
+        CCL,
         DSCMR,
         SCAN,
         VSE,
         ACMRConfig,
         CCAConfig,
+        CCLConfig,
+        CorrAE,
+        CorrAEConfig,
         DSCMRConfig,
         KernelCCA,
         KernelCCAConfig,
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = ("data", "evaluate", "features", "methods", "plot", "search")
-_CLASSES = ("CCA", "KernelCCA", "SemanticMatching", "DSCMR", "ACMR", "VSE", "SCAN")
+_CLASSES = ("CCA", "KernelCCA", "SemanticMatching", "CorrAE", "DSCMR", "ACMR", "VSE", "SCAN", "CCL")
 _METHODS = tuple(name + end for name in _CLASSES for end in ("", "Config"))
 
 __all__ = ["Run", "choose", *_MODULES, *_METHODS]

@@ -8,6 +8,8 @@ from xmrlib.checkpoint import CheckpointError
 from xmrlib.methods.acmr import ACMR, ACMRConfig
 from xmrlib.methods.base import EmbeddingMethod, Method, MethodConfig, read_checkpoint
 from xmrlib.methods.cca import CCA, CCAConfig
+from xmrlib.methods.ccl import CCL, CCLConfig
+from xmrlib.methods.corr_ae import CorrAE, CorrAEConfig
 from xmrlib.methods.dscmr import DSCMR, DSCMRConfig
 from xmrlib.methods.kernel_cca import KernelCCA, KernelCCAConfig
 from xmrlib.methods.scan import SCAN, SCANConfig
@@ -19,22 +21,28 @@ METHODS: dict[str, type[Method]] = {
     "cca": CCA,
     "kernel_cca": KernelCCA,
     "semantic_matching": SemanticMatching,
+    "corr_ae": CorrAE,
     "dscmr": DSCMR,
     "acmr": ACMR,
     "vse": VSE,
     "scan": SCAN,
+    "ccl": CCL,
 }
 
 __all__ = [
     "ACMR",
     "CCA",
+    "CCL",
     "DSCMR",
     "METHODS",
     "SCAN",
     "VSE",
     "ACMRConfig",
     "CCAConfig",
+    "CCLConfig",
     "CheckpointError",
+    "CorrAE",
+    "CorrAEConfig",
     "DSCMRConfig",
     "EmbeddingMethod",
     "KernelCCA",
