@@ -20,29 +20,27 @@ Nothing is shared between the sides. Which of these equations are the paper's an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from jaxtyping import Float, Int
+from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from xmrlib.distributed import gather
 from xmrlib.methods.base import retrieval_score
+from xmrlib.methods.ccl_layers import halving, inverse, layer_stage, momentum
+from xmrlib.methods.ccl_network import SIDES, Balance, CCLNetwork, Classifier, contrastive_loss
 from xmrlib.methods.corr_ae import CorrAutoencoder, corr_ae_loss
-from xmrlib.methods.network import EmbeddingNetwork, InputScaling, NetworkConfig, parts_of, through
+from xmrlib.methods.network import EmbeddingNetwork, NetworkConfig, parts_of, through
 from xmrlib.methods.sides import Kind, Views
-from xmrlib.nn.rbm import RBM, AutoencoderLayer
-from xmrlib.stages import Optimiser, Schedule, Stage, Table, constant
+from xmrlib.stages import Optimiser, Stage, Table, constant
 
-SIDES = ("image", "text")
 # What the released evaluation does: every dimension of both sides to mean 0 and variance 1 over the test set.
 AUTHORS_PROTOCOL = {"standardise": "test"}
-HEAD = 256  # released code: outputs of the classifier on z, however many classes there are
 
 DEVIATIONS = (
     # what, paper, released code, here
@@ -130,10 +128,10 @@ class CCLConfig(NetworkConfig):
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(map(repr, allowed))}.")
-        if not 0 <= self.correlation <= 1:
-            raise ValueError(f"correlation={self.correlation} is outside [0, 1].")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout} is outside [0, 1).")
+        if not 0 <= self.correlation <= 1 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"correlation={self.correlation} is outside [0, 1], or dropout={self.dropout} outside [0, 1)."
+            )
         if min(self.classification, self.contrastive) < 0 or not self.classification + self.contrastive > 0:
             raise ValueError("classification and contrastive must not be negative, and one must be above 0.")
         sizes = (
@@ -161,241 +159,11 @@ class CCLConfig(NetworkConfig):
     @classmethod
     def small(cls, **settings: Any) -> CCLConfig:
         """The sizes of the book on a laptop."""
-        sizes = {"image_hidden": 256, "text_hidden": 256, "code": 256, "fused": 256, "separate": 256}
+        words = {"text_view": "tfidf", "text_parts_options": {"encoder": "tfidf"}}
+        sizes = {"image_hidden": 256, "text_hidden": 256, "code": 256, "fused": 256, "separate": 256, "hidden": 256}
         steps = {"pretraining_epochs": 10, "association_epochs": 10, "fusion_epochs": 10, "supervised_epochs": 20}
-        return cls(**sizes | {"hidden": 256, "dim": 128, "epochs": 20} | steps | settings)
-
-
-# -- the losses of stage 2
-
-
-def contrastive_loss(
-    u: Float[Tensor, "pair common"], v: Float[Tensor, "pair common"], labels: Int[Tensor, " pair"], margin: float
-) -> Float[Tensor, ""]:
-    """L_contr: items of one class together, items of two classes at least `margin` apart, over all B x B pairs.
-
-    The sum over B^2 pairs is divided by B, as in the code: twice the batch, twice the loss.
-    """
-    distance = torch.cdist(u, v, compute_mode="donot_use_mm_for_euclid_dist")
-    same = labels[:, None] == labels[None]
-    return torch.where(same, distance.square(), (margin - distance).clamp_min(0).square()).sum() / (2 * len(u))
-
-
-class Balance(nn.Module):
-    """The losses of stage 2 as one: weights as given, or in addition a scale for each that is learned.
-
-    Learned: sum_k exp(-s_k) L_k + s_k / 2, after Kendall, Gal and Cipolla, "Multi-task learning using uncertainty to
-    weigh losses", CVPR 2018. The abstract of CCL says that the tasks are balanced adaptively and not how.
-    """
-
-    def __init__(self, weights: dict[str, float], learned: bool) -> None:
-        super().__init__()
-        self.weights = {name: weight for name, weight in weights.items() if weight}
-        self.scales = nn.ParameterDict({name: torch.zeros(()) for name in self.weights} if learned else {})
-
-    def forward(self, losses: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
-        """The weighted sum."""
-        total = 0.0
-        for name, weight in self.weights.items():
-            if name in self.scales:
-                scale = self.scales[name]
-                total = total + weight * ((-scale).exp() * losses[name] + scale / 2)
-            else:
-                total = total + weight * losses[name]
-        return total
-
-
-# -- the modules, from the bottom up
-
-
-class Stack(nn.Module):
-    """1 A of one side and grain: scaled features, then two layers, each trained on what the one below gives."""
-
-    def __init__(self, config: CCLConfig, dim: int, hidden: int, counts: bool) -> None:
-        super().__init__()
-        kind = "counts" if counts else "gaussian"
-        self.scaling = InputScaling(dim, "none" if counts else "standard")
-        if config.pretraining == "rbm":
-            self.first = RBM(dim, hidden, kind, released=config.variant == "released")
-            self.second = RBM(hidden, config.code)
-        else:
-            self.first, self.second = AutoencoderLayer(dim, hidden, kind), AutoencoderLayer(hidden, config.code)
-
-    def below(self, x: Float[Tensor, "*item dim"]) -> Float[Tensor, "*item hidden"]:
-        """What the second layer sees."""
-        return self.first.hidden(self.scaling(x))
-
-    def forward(self, x: Float[Tensor, "*item dim"]) -> Float[Tensor, "*item code"]:
-        """The code."""
-        return self.second.hidden(self.below(x))
-
-
-def mean_of_parts(
-    codes: Float[Tensor, "item part code"], mask: Bool[Tensor, "item part"]
-) -> Float[Tensor, "item code"]:
-    """The fine code of an instance: the mean over the parts that it has."""
-    weights = mask.to(codes.dtype)[:, :, None]
-    return (codes * weights).sum(dim=1) / weights.sum(dim=1)
-
-
-class Classifier(nn.Module):
-    """1 D: three hidden layers; the last is the separate representation."""
-
-    def __init__(self, dim: int, hidden: int, classes: int, dropout: float, scaling: str) -> None:
-        super().__init__()
-        self.scaling = InputScaling(dim, scaling)
-        sizes = (dim, hidden, hidden, hidden)
-        layers = ((nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a, b in zip(sizes, sizes[1:], strict=False))
-        self.hidden = nn.Sequential(*(layer for three in layers for layer in three))
-        self.classify = nn.Linear(hidden, classes)
-
-    def layers(self, x: Float[Tensor, "item dim"]) -> Float[Tensor, "item separate"]:
-        """The separate representation."""
-        return self.hidden(self.scaling(x))
-
-    def forward(self, x: Float[Tensor, "item dim"]) -> Float[Tensor, "item class_"]:
-        """Logits."""
-        return self.classify(self.layers(x))
-
-
-class Branch(nn.Module):
-    """E, one side: z is one tensor; u is made from it, and so are the classes."""
-
-    def __init__(self, config: CCLConfig, dim: int, classes: int) -> None:
-        super().__init__()
-        outputs = max(HEAD, classes) if config.variant == "released" else classes
-        self.first, self.second = nn.Linear(dim, config.hidden), nn.Linear(config.hidden, config.dim)
-        self.classify = nn.Linear(config.dim, outputs)
-        for layer in (self.first, self.second, self.classify):  # Caffe's "xavier"
-            bound = math.sqrt(3 / layer.in_features)
-            nn.init.uniform_(layer.weight, -bound, bound)
-            nn.init.zeros_(layer.bias)
-
-    def forward(
-        self, s: Float[Tensor, "item separate"]
-    ) -> tuple[Float[Tensor, "item common"], Float[Tensor, "item class_"]]:
-        """u and the logits."""
-        z = self.second(self.first(s).sigmoid())
-        return z.sigmoid(), self.classify(z)
-
-
-class CCLNetwork(nn.Module):
-    """All that is trained; `images` and `texts` go from features to u."""
-
-    def __init__(self, config: CCLConfig, image: list[int], text: list[int], classes: int) -> None:
-        super().__init__()
-        self.grains = ("coarse", "fine") if config.grains == "both" else (config.grains,)
-        self.stacks, self.joints, self.classifiers = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
-        self.separate_scaling, self.branches, self.common_scaling = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
-        self.associations = nn.ModuleDict(
-            {grain: CorrAutoencoder(config.code, config.code, config.code) for grain in self.grains}
-        )
-        hidden = {"image": config.image_hidden, "text": config.text_hidden}
-        for side, dims in (("image", image), ("text", text)):
-            for grain, dim in zip(self.grains, dims, strict=True):
-                encoder = config.text_view if grain == "coarse" else config.text_parts_options.get("encoder")
-                counts = side == "text" and encoder == "bow"
-                self.stacks[f"{side}_{grain}"] = Stack(config, dim, hidden[side], counts)
-            size = config.code
-            if len(self.grains) == 2:
-                layer = RBM if config.fusion == "rbm" else AutoencoderLayer
-                self.joints[side], size = layer(2 * config.code, config.fused), config.fused
-            if config.supervised:
-                scaling = "none" if config.variant == "released" else "standard"
-                self.classifiers[side] = Classifier(size, config.separate, classes, config.dropout, scaling)
-                size = config.separate
-            self.separate_scaling[side] = InputScaling(size, "standard")
-            self.branches[side] = Branch(config, size, classes)
-            self.common_scaling[side] = InputScaling(config.dim, "standard")
-
-    def views(self, tensors: tuple[Tensor, ...]) -> dict[str, tuple[Tensor, ...]]:
-        """The tensors of each grain: the whole, or the parts with their mask."""
-        return {grain: (tensors[:1] if grain == "coarse" else tensors[-2:]) for grain in self.grains}
-
-    def below(self, side: str, grain: str, x: Tensor, mask: Tensor | None = None) -> Float[Tensor, "item code"]:
-        """1 A: the code of each instance in one grain."""
-        codes = self.stacks[f"{side}_{grain}"](x)
-        return codes if mask is None else mean_of_parts(codes, mask)
-
-    def alike(self, side: str, *tensors: Tensor) -> Float[Tensor, "item codes"]:
-        """1 B: the codes of both grains, made alike across the sides, one after the other."""
-        below = {grain: self.below(side, grain, *own) for grain, own in self.views(tensors).items()}
-        return torch.cat([self.associations[grain].encode(side, code) for grain, code in below.items()], dim=1)
-
-    def fused(self, side: str, *tensors: Tensor) -> Float[Tensor, "item fused"]:
-        """1 C: both grains in one code."""
-        alike = self.alike(side, *tensors)
-        return self.joints[side].hidden(alike) if side in self.joints else alike
-
-    def separate(self, side: str, *tensors: Tensor) -> Float[Tensor, "item separate"]:
-        """1 D: the separate representation, before it is standardised."""
-        fused = self.fused(side, *tensors)
-        return self.classifiers[side].layers(fused) if side in self.classifiers else fused
-
-    def common(self, side: str, *tensors: Tensor) -> Float[Tensor, "item common"]:
-        """E: u, standardised; takes the whole, the parts and their mask, as far as there are such grains."""
-        u, _ = self.branches[side](self.separate_scaling[side](self.separate(side, *tensors)))
-        return self.common_scaling[side](u)
-
-    def images(self, *tensors: Tensor) -> Float[Tensor, "image common"]:
-        """The common representation of images."""
-        return self.common("image", *tensors)
-
-    def texts(self, *tensors: Tensor) -> Float[Tensor, "text common"]:
-        """The common representation of texts."""
-        return self.common("text", *tensors)
-
-
-# -- the trainings
-
-
-def momentum(share: float, ramp: float) -> float:
-    """From .5 towards .9 as the share of a stage that lies behind grows.
-
-    >>> [round(momentum(share, ramp=0.2), 3) for share in (0.0, 0.2, 1.0)]
-    [0.5, 0.753, 0.897]
-    """
-    return 0.9 - 0.4 * math.exp(-share / ramp)
-
-
-def inverse(decay: float) -> Schedule:
-    """A learning rate that falls as 1 / (1 + share/decay) over the share of a stage that lies behind."""
-    return lambda done, epochs: 1 / (1 + done / epochs / decay)
-
-
-def halving(life: float) -> Schedule:
-    """A learning rate that halves with every `life`, a share of the stage."""
-    return lambda done, epochs: 0.5 ** (done / epochs / life)
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """How the released code trains an RBM; all times are shares of its 50,000 steps.
-
-    rate, l2          at the start; of the weights alone
-    target, cost      of the sparsity; cost 0: none
-    ramp              of the momentum from .5 towards .9
-    longer_after      Gibbs steps are added from here on, one every tenth
-    sample_after      counts are sampled in place of means from here on
-    """
-
-    rate: float
-    l2: float
-    target: float = 0.1
-    cost: float = 0.01
-    ramp: float = 0.2
-    longer_after: float = 0.3
-    sample_after: float = 1.0
-
-
-DIVERGENCE = {
-    ("image", "first"): Divergence(rate=0.001, l2=0.001, target=0.2, cost=0.1, longer_after=1.0),
-    ("image", "second"): Divergence(rate=0.05, l2=0.001),
-    ("text", "first"): Divergence(rate=0.1, l2=0.0001, target=0.2, ramp=0.1, sample_after=0.1),
-    ("text", "second"): Divergence(rate=0.01, l2=0.001),
-    ("image", "joint"): Divergence(rate=0.01, l2=0.0001, cost=0.0, longer_after=1.0),
-    ("text", "joint"): Divergence(rate=0.01, l2=0.0001, cost=0.0, longer_after=1.0),
-}
+        few = {"dim": 128, "epochs": 20, "dropout": 0.5, "pretraining_rate": 3.0}
+        return cls(**words | sizes | steps | few | settings)
 
 
 class CCL(EmbeddingNetwork):
@@ -435,63 +203,19 @@ class CCL(EmbeddingNetwork):
                 stack.scaling.fit(x := x[mask[0]] if mask else x)
                 most = config.pretraining_epochs * len(items) / len(x)  # as many steps for the parts as for the wholes
                 for place, layer, see in (("first", stack.first, stack.scaling), ("second", stack.second, stack.below)):
-                    yield self._layer(side, place, grain, layer, through(stack, see, x), max(1, round(most)))
+                    yield layer_stage(config, side, place, grain, layer, through(stack, see, x), max(1, round(most)))
         for i, grain in enumerate(network.grains):  # B, both sides together
             codes = {side: through(network, partial(network.below, side, grain), own[side].views[i]) for side in SIDES}
             yield self._association(grain, network.associations[grain], codes, train.image_of_text)
         for side, joint in network.joints.items():  # C
             alike = through(network, partial(network.alike, side), own[side])
-            yield self._layer(side, "joint", "both", joint, alike, config.fusion_epochs)
+            yield layer_stage(config, side, "joint", "both", joint, alike, config.fusion_epochs)
         labels = {"image": train.labels, "text": train.text_labels}
         held_out = {} if val is None else {"image": (val.images, val.labels), "text": (val.texts, val.text_labels)}
         for side, classifier in network.classifiers.items():  # D
             yield self._supervised(side, network, classifier, own[side], labels[side], held_out.get(side))
         yield self._multi_task(network, train, val)  # E
         self._standardise_common(network, self._separate(network, train))
-
-    def _layer(
-        self, side: str, place: str, grain: str, layer: nn.Module, x: Float[Tensor, "item dim"], epochs: int
-    ) -> Stage:
-        """A and C: one layer that learns without labels and without the other side."""
-        config, how = self.config, DIVERGENCE["image" if layer.kind == "gaussian" else side, place]
-        released, rbm = config.variant == "released", isinstance(layer, RBM)
-        if rbm:
-            weights, biases = (
-                {"params": [layer.weight], "weight_decay": how.l2},
-                [layer.visible_bias, layer.hidden_bias],
-            )
-            optimiser = torch.optim.SGD([weights, {"params": biases}], how.rate * config.pretraining_rate, momentum=0.5)
-        else:
-            optimiser = torch.optim.Adam(layer.parameters(), lr=config.learning_rate)
-
-        def diverge(batch: dict[str, Tensor], loop: Any) -> dict[str, Tensor]:
-            behind, share = loop.done / epochs, 1 / loop.run.accumulate
-            longer = released and behind > how.longer_after
-            steps = 2 + int((behind - how.longer_after) / 0.1) if longer else 1
-            sampled = released and behind > how.sample_after
-            error = layer.contrastive_divergence(batch["x"], steps, sampled, share)
-            if how.cost:
-                layer.sparsity(how.target, how.cost, share)
-            for group in optimiser.param_groups:
-                group["momentum"] = momentum(behind, how.ramp)
-            loop.update("layer")
-            return {"loss": error}
-
-        def reconstruct(batch: dict[str, Tensor], loop: Any) -> dict[str, Tensor]:
-            loss = layer.loss(batch["x"])
-            loop.backward(loss)
-            loop.update("layer")
-            return {"loss": loss}
-
-        return Stage(
-            name=f"1{'C' if place == 'joint' else 'A'} {side} {grain} {place}",
-            modules={f"{side}_{grain}_{place}": layer},
-            optimisers={"layer": Optimiser(optimiser, inverse(0.2) if rbm else constant)},
-            data=Table(x=x),
-            batch=config.batch,
-            epochs=epochs,
-            step=diverge if rbm else reconstruct,
-        )
 
     def _association(
         self, grain: str, pair: CorrAutoencoder, codes: dict[str, Tensor], image_of_text: Int[Tensor, " text"]

@@ -1,0 +1,112 @@
+"""Stages 1 A and 1 C of CCL: how one layer is trained, as the released code does it; see `ccl.py` for the whole."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from xmrlib.nn.rbm import RBM
+from xmrlib.stages import Optimiser, Schedule, Stage, Table, constant
+
+
+def momentum(share: float, ramp: float) -> float:
+    """From .5 towards .9 as the share of a stage that lies behind grows.
+
+    >>> [round(momentum(share, ramp=0.2), 3) for share in (0.0, 0.2, 1.0)]
+    [0.5, 0.753, 0.897]
+    """
+    return 0.9 - 0.4 * math.exp(-share / ramp)
+
+
+def inverse(decay: float) -> Schedule:
+    """A learning rate that falls as 1 / (1 + share/decay) over the share of a stage that lies behind."""
+    return lambda done, epochs: 1 / (1 + done / epochs / decay)
+
+
+def halving(life: float) -> Schedule:
+    """A learning rate that halves with every `life`, a share of the stage."""
+    return lambda done, epochs: 0.5 ** (done / epochs / life)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """How the released code trains an RBM; all times are shares of its 50,000 steps.
+
+    rate, l2          at the start; of the weights alone
+    target, cost      of the sparsity; cost 0: none
+    ramp              of the momentum from .5 towards .9
+    longer_after      Gibbs steps are added from here on, one every tenth
+    sample_after      counts are sampled in place of means from here on
+    """
+
+    rate: float
+    l2: float
+    target: float = 0.1
+    cost: float = 0.01
+    ramp: float = 0.2
+    longer_after: float = 0.3
+    sample_after: float = 1.0
+
+
+DIVERGENCE = {
+    ("image", "first"): Divergence(rate=0.001, l2=0.001, target=0.2, cost=0.1, longer_after=1.0),
+    ("image", "second"): Divergence(rate=0.05, l2=0.001),
+    ("text", "first"): Divergence(rate=0.1, l2=0.0001, target=0.2, ramp=0.1, sample_after=0.1),
+    ("text", "second"): Divergence(rate=0.01, l2=0.001),
+    ("image", "joint"): Divergence(rate=0.01, l2=0.0001, cost=0.0, longer_after=1.0),
+    ("text", "joint"): Divergence(rate=0.01, l2=0.0001, cost=0.0, longer_after=1.0),
+}
+
+
+def layer_stage(
+    config: Any, side: str, place: str, grain: str, layer: nn.Module, x: Float[Tensor, "item dim"], epochs: int
+) -> Stage:
+    """A and C: one layer that learns without labels and without the other side.
+
+    place, grain  which layer it is: "first" or "second" of "coarse" or "fine", or "joint" of "both"
+    x             what it sees, (item, dim)
+    """
+    how = DIVERGENCE["image" if layer.kind == "gaussian" else side, place]
+    released, rbm = config.variant == "released", isinstance(layer, RBM)
+    if rbm:
+        weights, biases = (
+            {"params": [layer.weight], "weight_decay": how.l2},
+            [layer.visible_bias, layer.hidden_bias],
+        )
+        optimiser = torch.optim.SGD([weights, {"params": biases}], how.rate * config.pretraining_rate, momentum=0.5)
+    else:
+        optimiser = torch.optim.Adam(layer.parameters(), lr=config.learning_rate)
+
+    def diverge(batch: dict[str, Tensor], loop: Any) -> dict[str, Tensor]:
+        behind, share = loop.done / epochs, 1 / loop.run.accumulate
+        longer = released and behind > how.longer_after
+        steps = 2 + int((behind - how.longer_after) / 0.1) if longer else 1
+        sampled = released and behind > how.sample_after
+        error = layer.contrastive_divergence(batch["x"], steps, sampled, share)
+        if how.cost:
+            layer.sparsity(how.target, how.cost, share)
+        for group in optimiser.param_groups:
+            group["momentum"] = momentum(behind, how.ramp)
+        loop.update("layer")
+        return {"loss": error}
+
+    def reconstruct(batch: dict[str, Tensor], loop: Any) -> dict[str, Tensor]:
+        loss = layer.loss(batch["x"])
+        loop.backward(loss)
+        loop.update("layer")
+        return {"loss": loss}
+
+    return Stage(
+        name=f"1{'C' if place == 'joint' else 'A'} {side} {grain} {place}",
+        modules={f"{side}_{grain}_{place}": layer},
+        optimisers={"layer": Optimiser(optimiser, inverse(0.2) if rbm else constant)},
+        data=Table(x=x),
+        batch=config.batch,
+        epochs=epochs,
+        step=diverge if rbm else reconstruct,
+    )
