@@ -33,7 +33,7 @@ from torch.nn.functional import cross_entropy, normalize
 from xmrlib.distributed import gather
 from xmrlib.methods.base import retrieval_score
 from xmrlib.methods.ccl_layers import halving, inverse, layer_stage, momentum
-from xmrlib.methods.ccl_network import SIDES, Balance, CCLNetwork, Classifier, contrastive_loss
+from xmrlib.methods.ccl_network import SIDES, Balance, CCLNetwork, Classifier, contrastive_loss, mirrored
 from xmrlib.methods.corr_ae import CorrAutoencoder, corr_ae_loss
 from xmrlib.methods.network import EmbeddingNetwork, NetworkConfig, parts_of, through
 from xmrlib.methods.sides import Kind, Views
@@ -324,7 +324,7 @@ class CCL(EmbeddingNetwork):
         def step(batch: dict[str, Tensor], loop: Any) -> dict[str, Tensor]:
             u, logits = {}, {}
             for side in SIDES:
-                u[side], logits[side] = branches[side](_mirrored(batch[side]) if config.mirror else batch[side])
+                u[side], logits[side] = branches[side](mirrored(batch[side]) if config.mirror else batch[side])
             losses = {side: cross_entropy(logits[side], batch["label"]) for side in SIDES}
             labels = gather(batch["label"])
             losses["contrastive"] = contrastive_loss(gather(u["image"]), gather(u["text"]), labels, config.margin)
@@ -350,8 +350,3 @@ class CCL(EmbeddingNetwork):
             measure=None if val is None else measure,
             patience=config.patience,
         )
-
-
-def _mirrored(s: Float[Tensor, "item separate"]) -> Float[Tensor, "item separate"]:
-    """Each row read backwards with probability 1/2."""
-    return torch.where(torch.rand(len(s), 1, device=s.device) < 0.5, s.flip(dims=(1,)), s)

@@ -55,6 +55,11 @@ class Balance(nn.Module):
         return total
 
 
+def mirrored(s: Float[Tensor, "item separate"]) -> Float[Tensor, "item separate"]:
+    """Each row read backwards with probability 1/2, as the released code has it by mistake."""
+    return torch.where(torch.rand(len(s), 1, device=s.device) < 0.5, s.flip(dims=(1,)), s)
+
+
 # -- the modules, from the bottom up
 
 
