@@ -30,6 +30,11 @@ COUNTS = 100.0  # released code: every document is scaled to so many words
 UP = 10.0  # released code: what the words send up is multiplied by this
 
 
+def _require_kind(kind: str) -> None:
+    if kind not in ("binary", "gaussian", "counts"):
+        raise ValueError(f'kind={kind!r} is none of "binary", "gaussian", "counts".')
+
+
 class RBM(nn.Module):
     """A restricted Boltzmann machine; its hidden probabilities are the code of what it sees.
 
@@ -41,8 +46,7 @@ class RBM(nn.Module):
 
     def __init__(self, visible: int, hidden: int, kind: Visible = "binary", released: bool = False) -> None:
         super().__init__()
-        if kind not in ("binary", "gaussian", "counts"):
-            raise ValueError(f'kind={kind!r} is none of "binary", "gaussian", "counts".')
+        _require_kind(kind)
         self.kind, self.released = kind, released and kind == "counts"
         spread = 1e-5 if kind == "counts" and released else visible**-0.5
         self.weight = nn.Parameter(spread * torch.randn(visible, hidden))
@@ -106,6 +110,8 @@ class RBM(nn.Module):
         Gibbs sampling. Hidden units are sampled on the way and enter the gradient as probabilities; visible ones are
         means, or samples where `sample_visible`.
         """
+        if steps < 1:
+            raise ValueError(f"steps={steps} must be at least 1.")
         v = self.seen(v)
         h = first = self.upward(v).sigmoid()
         length = self.length(v)
@@ -161,6 +167,7 @@ class AutoencoderLayer(nn.Module):
 
     def __init__(self, visible: int, hidden: int, kind: Visible = "binary", noise: float = 0.2) -> None:
         super().__init__()
+        _require_kind(kind)
         self.kind, self.noise = kind, noise
         self.encode = nn.Linear(visible, hidden)
         self.decode = nn.Linear(hidden, visible)
