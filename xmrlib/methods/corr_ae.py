@@ -90,6 +90,8 @@ class CorrAEConfig(NetworkConfig):
         super().__post_init__()
         if not 0 <= self.correlation <= 1:
             raise ValueError(f"correlation={self.correlation} is outside [0, 1].")
+        if not self.code > 0:
+            raise ValueError(f"code={self.code} must be positive.")
 
     @classmethod
     def paper(cls, **settings: Any) -> CorrAEConfig:
