@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from xmrlib.data.pairs import DataError
 from xmrlib.nn.rbm import RBM
 from xmrlib.stages import Optimiser, Schedule, Stage, Table, constant
 
@@ -64,13 +65,26 @@ DIVERGENCE = {
 
 
 def layer_stage(
-    config: Any, side: str, place: str, grain: str, layer: nn.Module, x: Float[Tensor, "item dim"], epochs: int
+    config: Any,
+    side: str,
+    place: str,
+    grain: str,
+    layer: nn.Module,
+    x: Float[Tensor, "item dim"],
+    epochs: int,
+    scaling: nn.Module | None = None,
 ) -> Stage:
     """A and C: one layer that learns without labels and without the other side.
 
     place, grain  which layer it is: "first" or "second" of "coarse" or "fine", or "joint" of "both"
     x             what it sees, (item, dim)
+    scaling       of the features below it, which goes where the layer goes
     """
+    if layer.kind == "counts" and bool((x < 0).any()):
+        raise DataError(
+            f"the {grain} text features were taken for counts of words and hold {float(x.min()):.3g}. Give a view that "
+            'is no count another name than "bow", or, for parts that the data bring, set text_parts_options={}.'
+        )
     how = DIVERGENCE["image" if layer.kind == "gaussian" else side, place]
     released, rbm = config.variant == "released", isinstance(layer, RBM)
     if rbm:
@@ -103,7 +117,7 @@ def layer_stage(
 
     return Stage(
         name=f"1{'C' if place == 'joint' else 'A'} {side} {grain} {place}",
-        modules={f"{side}_{grain}_{place}": layer},
+        modules={f"{side}_{grain}_{place}": layer} | ({} if scaling is None else {f"{side}_{grain}_scaling": scaling}),
         optimisers={"layer": Optimiser(optimiser, inverse(0.2) if rbm else constant)},
         data=Table(x=x),
         batch=config.batch,
