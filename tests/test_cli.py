@@ -124,6 +124,39 @@ def test_every_method_trains(xmr, tmp_path, run):
         assert xmr("evaluate", tmp_path / method)[0] == 0
 
 
+def test_methods_of_several_stages_train_evaluate_and_search(xmr, tmp_path):
+    from xmrlib import data
+
+    few = ["--data-option", "train=20", "val=8", "test=8", "size=96", "--texts", "joined"]
+    query = data.load("scenes", train=20, val=8, test=8, size=96).train.texts[0]
+    settings = {
+        "corr_ae": ["code=16", "text_options.min_count=1"],
+        "ccl": ["text_parts_options.encoder=tfidf", "image_hidden=16", "text_hidden=16", "code=16", "fused=16",
+                "separate=16", "hidden=16", "dim=8", "pretraining_epochs=1", "association_epochs=1", "fusion_epochs=1",
+                "supervised_epochs=1"],
+    }  # fmt: skip
+    for method, own in settings.items():
+        out = tmp_path / method
+        words = ("train", method, "--data", "scenes", *few, "--out", out, "--json")
+        code, found, err = xmr(*words, "--config", *own, "epochs=2", "batch=10")
+        assert code == 0, err
+        about = json.loads(found)
+        assert about["method"] == method and about["config"]["epochs"] == 2 and about["texts"] == "joined"
+        assert about["chosen"]["epoch"] in (1, 2) and 0 <= about["validation"]["map_avg"] <= 1
+        log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        assert len({line["stage"] for line in log}) == (1 if method == "corr_ae" else 8 + 2 + 2 + 2 + 1)
+        code, found, _ = xmr("evaluate", out, "--json")
+        assert (code, json.loads(found)["images"], json.loads(found)["texts"]) == (0, 8, 8)
+        code, found, err = xmr("search", out, query, "--top", 3, "--json")
+        assert code == 0, err
+        assert [hit["rank"] for hit in json.loads(found)] == [1, 2, 3]
+        assert xmr("search", out, "xyzzy plugh")[0] == 2
+    code, _, err = xmr("train", "ccl", "--config", "grain=fine")
+    assert code == 2 and "CCLConfig has no 'grain'" in err and "Did you mean 'grains'?" in err
+    code, _, err = xmr("train", "ccl", "--config", "correlation=2")
+    assert code == 2 and "correlation=2 is outside [0, 1]" in err
+
+
 def test_the_readers_own_table(xmr, tmp_path):
     from PIL import Image
 
