@@ -15,7 +15,20 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 import xmrlib
 from xmrlib import cli, evaluate, methods
 from xmrlib.data.pairs import DataError, Images, Pairs, Texts
-from xmrlib.methods import ACMR, DSCMR, SCAN, VSE, ACMRConfig, DSCMRConfig, SCANConfig, VSEConfig
+from xmrlib.methods import (
+    ACMR,
+    CCL,
+    DSCMR,
+    SCAN,
+    VSE,
+    ACMRConfig,
+    CCLConfig,
+    CorrAE,
+    CorrAEConfig,
+    DSCMRConfig,
+    SCANConfig,
+    VSEConfig,
+)
 from xmrlib.methods.acmr import game, invariance_loss, label_loss, modality_loss
 from xmrlib.methods.dscmr import dscmr_loss
 from xmrlib.methods.network import frozen
@@ -29,12 +42,20 @@ VECTORS = {"image_view": "vector", "text_view": "vector"}
 WORDS = {"text_options": {"min_count": 1}, "word_dim": 8, "dim": 16, "lower_after": 1000}
 SHORT = {"epochs": 3, "batch": 8, "learning_rate": 1e-2}
 LEARNT = {"epochs": 60, "batch": 8, "learning_rate": 1e-2}
+PARTS = {"text_options": {"min_count": 1}, "text_parts_options": {"encoder": "bow", "options": {"min_count": 1}}}
+STAGES = {"pretraining_epochs": 3, "association_epochs": 3, "fusion_epochs": 3, "supervised_epochs": 20}
+LAYERS = dict.fromkeys(("image_hidden", "text_hidden", "code", "fused", "separate", "hidden", "dim"), 16)
 NETWORKS = {
+    "corr_ae": (CorrAE, CorrAEConfig, VECTORS | {"code": 16}),
     "dscmr": (DSCMR, DSCMRConfig, VECTORS | {"hidden": 16, "dim": 16, "scaling": "standard"}),
     "acmr": (ACMR, ACMRConfig, VECTORS | {"image_hidden": 16, "text_hidden": 16, "middle": 16, "dim": 8}),
     "vse": (VSE, VSEConfig, WORDS | {"image_view": "vector"}),
     "scan": (SCAN, SCANConfig, WORDS),
+    "ccl": (CCL, CCLConfig, PARTS | STAGES | LAYERS | {"image_view": "vector", "image_parts": "regions"}),
 }
+CLOSE = {
+    "ccl": 1e-3
+}  # its codes hardly differ after so few epochs, and are standardised then: rounding grows with them
 EACH = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -245,7 +266,7 @@ def test_a_part_of_the_items_has_the_scores_that_all_have(name):
     assert scores.shape == (12, 24)
     for image, text in ((0, 1), (5, 10), (11, 0)):
         one = fitted.similarity(data.images.select(np.array([image])), data.texts.select(np.array([text])))
-        assert torch.allclose(one[0, 0], scores[image, text], atol=1e-5)
+        assert torch.allclose(one[0, 0], scores[image, text], atol=CLOSE.get(name, 1e-5))
 
 
 @pytest.mark.parametrize("name", ["vse", "scan"])
@@ -260,7 +281,7 @@ def test_padding_at_the_end_changes_nothing(name):
     assert torch.allclose(short, long, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["dscmr", "acmr"])
+@pytest.mark.parametrize("name", ["dscmr", "acmr", "ccl"])
 def test_networks_of_classes_need_labels(name):
     with pytest.raises(DataError, match="learns from classes; made has no labels. Use CCA"):
         model(name).fit(pairs(labels=False))
@@ -268,7 +289,7 @@ def test_networks_of_classes_need_labels(name):
         model(name).fit(pairs(classes=1))
 
 
-@pytest.mark.parametrize("name", ["vse", "scan"])
+@pytest.mark.parametrize("name", ["corr_ae", "vse", "scan"])
 def test_networks_of_pairs_need_no_labels_and_are_chosen_by_recall(name):
     data = pairs(labels=False, texts_each=2)
     fitted = model(name).fit(data, val=data)
@@ -294,7 +315,7 @@ def test_a_sentence_and_a_picture_from_outside_are_queries(name):
     fitted = kind(config(**own | {"text_options": {"min_count": 1}, "epochs": 1, "batch": 4})).fit(data)
     assert fitted.similarity(data.images, ["a red wall", "an unheard-of thing"]).shape == (4, 2)
     asked = fitted.similarity(pictures[2], data.texts)
-    assert torch.allclose(asked[0], fitted.similarity(data)[2], atol=1e-5)
+    assert torch.allclose(asked[0], fitted.similarity(data)[2], atol=CLOSE.get(name, 1e-5))
 
 
 # -- ACMR's game
@@ -391,7 +412,7 @@ def test_a_batch_larger_than_the_data_is_refused(name):
 
 
 def test_a_wrong_scaling_is_refused():
-    for name in NETWORKS:
+    for name in NETWORKS.keys() - {"ccl"}:  # whose scaling goes with the kind of its layers
         with pytest.raises(ValueError, match="scaling='minmax' is none of"):
             model(name, scaling="minmax").fit(pairs())
 

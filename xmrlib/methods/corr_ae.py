@@ -24,11 +24,16 @@ from xmrlib.methods.sides import Views
 from xmrlib.stages import Optimiser, Stage, Table
 
 DEVIATIONS = (
-    # what, paper (as CCL's code repeats it), here
-    ("lambda", "0.8, from memory; 0.7 in CCL's released code", "`correlation`, 0.7"),
-    ("below the autoencoders", "two RBMs a side", "the scaled features; CCL has the RBMs"),
-    ("optimiser", "SGD with momentum", "Adam"),
-    ("similarity", "cosine of the codes", "cosine of the codes, each column standardised on the training split"),
+    # what, paper, CCL's released code, here
+    ("lambda", "0.8, from memory", "0.7", "`correlation`, 0.7"),
+    ("below the autoencoders", "two RBMs a side", "two RBMs a side and grain", "the scaled features; CCL has the RBMs"),
+    ("optimiser", "not remembered", "SGD with momentum", "Adam"),
+    (
+        "similarity",
+        "of the codes",
+        "none: CCL goes on from the codes",
+        "cosine, codes standardised on the training split",
+    ),
 )
 
 
