@@ -1,0 +1,257 @@
+"""Homework: the solutions pass, no answer fails, and a wrong answer fails its own question and no other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "assignments"
+HOMEWORK = sorted(path.stem for path in FOLDER.glob("homework-*.md"))
+SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION\n.*?^ *# END SOLUTION$", re.DOTALL | re.MULTILINE)
+TOTAL = 20
+
+# By homework and question: "pasted" returns what the examples expect; the others make a mistake that people make.
+WRONG: dict[str, dict[str, dict[str, str]]] = {
+    "homework-2": {
+        "free-energy": {
+            "pasted": "return torch.tensor([-2.1269, -0.3133])",
+            "the mean energy, not the free one": """
+                upward = hidden_bias + v @ weight
+                return -v @ visible_bias - (upward.sigmoid() * upward).sum(dim=1)""",
+            "a logarithm that overflows": """
+                return -v @ visible_bias - (1 + (hidden_bias + v @ weight).exp()).log().sum(dim=1)""",
+            "no visible bias": "return -torch.nn.functional.softplus(hidden_bias + v @ weight).sum(dim=1)",
+        },
+        "cd-gradient": {
+            "pasted": """
+                return torch.tensor([[-0.1616], [0.2196]]), torch.tensor([-0.1192, 0.2689]), torch.tensor([-0.0643])""",
+            "the draw in the statistics": """
+                h = draw((hidden_bias + v @ weight).sigmoid())
+                back = (visible_bias + h @ weight.T).sigmoid()
+                again = (hidden_bias + back @ weight).sigmoid()
+                return (back.T @ again - v.T @ h) / len(v), (back - v).mean(dim=0), (again - h).mean(dim=0)""",
+            "a sum over the items": """
+                p = (hidden_bias + v @ weight).sigmoid()
+                back = (visible_bias + draw(p) @ weight.T).sigmoid()
+                again = (hidden_bias + back @ weight).sigmoid()
+                return back.T @ again - v.T @ p, (back - v).sum(dim=0), (again - p).sum(dim=0)""",
+            "uphill": """
+                p = (hidden_bias + v @ weight).sigmoid()
+                back = (visible_bias + draw(p) @ weight.T).sigmoid()
+                again = (hidden_bias + back @ weight).sigmoid()
+                return (v.T @ p - back.T @ again) / len(v), (v - back).mean(dim=0), (p - again).mean(dim=0)""",
+            "no draw": """
+                p = (hidden_bias + v @ weight).sigmoid()
+                back = (visible_bias + p @ weight.T).sigmoid()
+                again = (hidden_bias + back @ weight).sigmoid()
+                return (back.T @ again - v.T @ p) / len(v), (back - v).mean(dim=0), (again - p).mean(dim=0)""",
+        },
+        "corr-ae": {
+            "pasted": "return torch.tensor(1.45)",
+            "a sum over the pairs": """
+                intra = (images_back - images).square().sum() + (texts_back - texts).square().sum()
+                return ((1 - correlation) * intra + correlation * (image_codes - text_codes).square().sum()) / 2""",
+            "means over the entries": """
+                intra = (images_back - images).square().mean() + (texts_back - texts).square().mean()
+                return ((1 - correlation) * intra + correlation * (image_codes - text_codes).square().mean()) / 2""",
+            "lambda on the wrong side": """
+                intra = (images_back - images).square().sum(dim=1) + (texts_back - texts).square().sum(dim=1)
+                inter = (image_codes - text_codes).square().sum(dim=1)
+                return (correlation * intra + (1 - correlation) * inter).mean() / 2""",
+        },
+        "parts": {
+            "pasted": "return torch.tensor([[4.0, 2.0]])",
+            "the mask forgotten": "return codes.mean(dim=1)",
+            "divided by all places": "return (codes * mask[:, :, None]).sum(dim=1) / codes.shape[1]",
+            "padding taken for zero": "return codes.sum(dim=1) / mask.sum(dim=1, keepdim=True)",
+        },
+        "contrastive": {
+            "pasted": "return torch.tensor((0.25 + (1 - 0.45**0.5) ** 2) / 4)",
+            "a mean over the terms": """
+                d = torch.cdist(u, v, compute_mode="donot_use_mm_for_euclid_dist")
+                same = labels[:, None] == labels[None]
+                return torch.where(same, d.square(), (margin - d).clamp(min=0).square()).mean() / 2""",
+            "own texts alone are positive": """
+                d = torch.cdist(u, v, compute_mode="donot_use_mm_for_euclid_dist")
+                same = torch.eye(len(u)).bool()
+                return torch.where(same, d.square(), (margin - d).clamp(min=0).square()).sum() / (2 * len(u))""",
+            "a hinge on the squared distance": """
+                d = (u[:, None] - v[None]).square().sum(dim=2)
+                same = labels[:, None] == labels[None]
+                return torch.where(same, d, (margin - d).clamp(min=0)).sum() / (2 * len(u))""",
+            "a root at 0": """
+                d = (u[:, None] - v[None]).square().sum(dim=2).sqrt()
+                same = labels[:, None] == labels[None]
+                return torch.where(same, d.square(), (margin - d).clamp(min=0).square()).sum() / (2 * len(u))""",
+            "loops": """
+                total = 0.0
+                for a in range(len(u)):
+                    for b in range(len(v)):
+                        d = ((u[a] - v[b]).square().sum() + 1e-12).sqrt()
+                        total = total + (d**2 if labels[a] == labels[b] else (margin - d).clamp(min=0) ** 2)
+                return total / (2 * len(u))""",
+        },
+        "verdict": {
+            "pasted": 'return "first" if sum(first) > sum(second) else "second"',
+            "not paired": """
+                a, b = torch.tensor(first).double(), torch.tensor(second).double()
+                half = float(stats.t.ppf(0.975, 2 * len(a) - 2)) * float((a.var() / len(a) + b.var() / len(b)).sqrt())
+                mean = float(a.mean() - b.mean())
+                return "first" if mean - half > 0 else "second" if mean + half < 0 else "undecided" """,
+            "a normal distribution": """
+                d = torch.tensor(first).double() - torch.tensor(second).double()
+                half, mean = 1.96 * float(d.std()) / len(d) ** 0.5, float(d.mean())
+                return "first" if mean - half > 0 else "second" if mean + half < 0 else "undecided" """,
+            "s divided by n": """
+                d = torch.tensor(first).double() - torch.tensor(second).double()
+                half = float(stats.t.ppf(0.975, len(d) - 1)) * float(d.std(correction=0)) / len(d) ** 0.5
+                mean = float(d.mean())
+                return "first" if mean - half > 0 else "second" if mean + half < 0 else "undecided" """,
+            "no root of n": """
+                d = torch.tensor(first).double() - torch.tensor(second).double()
+                half, mean = float(stats.t.ppf(0.975, len(d) - 1)) * float(d.std()), float(d.mean())
+                return "first" if mean - half > 0 else "second" if mean + half < 0 else "undecided" """,
+        },
+    },
+}
+
+
+@cache
+def cells(name: str) -> list[dict[str, Any]]:
+    """The cells of a homework: kind, text, question, role (answer, public-test, hidden-test or none) and points."""
+    found = []
+    for cell in jupytext.read(FOLDER / f"{name}.md").cells:
+        roles = set(cell.metadata.get("tags", [])) & {"answer", "public-test", "hidden-test"}
+        assert len(roles) <= 1, cell.source
+        question, points = cell.metadata.get("question"), cell.metadata.get("points")
+        entry = {"kind": cell.cell_type, "text": cell.source, "question": question, "points": points}
+        found.append(entry | {"role": roles.pop() if roles else None})
+    return found
+
+
+def questions(name: str) -> list[str]:
+    return list(dict.fromkeys(cell["question"] for cell in cells(name) if cell["question"]))
+
+
+def of(name: str, question: str, role: str | None, kind: str = "code") -> list[dict[str, Any]]:
+    asked = (question, role, kind)
+    return [cell for cell in cells(name) if (cell["question"], cell["role"], cell["kind"]) == asked]
+
+
+def run(text: str, names: dict[str, Any]) -> Exception | None:
+    """Run a cell; return what it raised."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(compile(text, "<cell>", "exec"), names)
+    except Exception as fault:
+        return fault
+    return None
+
+
+@cache
+def shared(name: str) -> dict[str, Any]:
+    """The names after all cells that belong to no question, run without a single answer."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    for cell in cells(name):
+        if cell["kind"] == "code" and cell["question"] is None:
+            fault = run(cell["text"], names)
+            assert fault is None, f"{name}: {fault!r} in\n{cell['text']}"
+    return names
+
+
+def graded(name: str, answers: dict[str, str] | None = None) -> dict[str, dict[str, Exception | None]]:
+    """By question and role of the test, what it raised: with the solutions, or with other code in their place."""
+    names, found = dict(shared(name)), {}
+    for question in questions(name):
+        (answer,) = of(name, question, "answer")
+        text = answer["text"]
+        if answers is not None and question in answers:
+            text = answered(text, answers[question])
+        assert run(text, names) is None, f"{question}: the cell of the answer does not run"
+        tests = {role: of(name, question, role) for role in ("public-test", "hidden-test")}
+        found[question] = {role: [run(cell["text"], names) for cell in some] for role, some in tests.items()}
+        found[question] = {role: next((f for f in faults if f), None) for role, faults in found[question].items()}
+    return found
+
+
+def answered(text: str, body: str) -> str:
+    """The cell of an answer with other code between the marks."""
+    lines = [line for line in body.rstrip().split("\n") if line.strip()]
+    margin = min(len(line) - len(line.lstrip()) for line in lines)
+    return SOLUTION.sub(lambda match: "\n".join(match.group(1) + line[margin:] for line in lines), text)
+
+
+def failed(result: dict[str, dict[str, Exception | None]]) -> list[str]:
+    return [question for question, tests in result.items() if any(tests.values())]
+
+
+WRONG_ANSWERS = [
+    (name, question, mistake) for name, own in WRONG.items() for question in own for mistake in own[question]
+]
+
+
+def test_there_is_homework_and_it_is_known_here():
+    assert HOMEWORK and set(HOMEWORK) == set(WRONG)
+
+
+@pytest.mark.parametrize("name", HOMEWORK)
+def test_marks(name):
+    assert set(questions(name)) == set(WRONG[name])
+    total = 0
+    for question in questions(name):
+        assert {"pasted"} < set(WRONG[name][question]), f"{question} needs a pasted answer and one with a mistake"
+        (answer,) = of(name, question, "answer")
+        assert len(SOLUTION.findall(answer["text"])) == 1
+        headings = [
+            re.findall(r"^## .* \((\d+) points\)$", c["text"], re.M) for c in of(name, question, None, "markdown")
+        ]
+        (stated,) = [int(number) for numbers in headings for number in numbers]
+        assert of(name, question, "public-test")
+        hidden = of(name, question, "hidden-test")
+        assert all(isinstance(cell["points"], int) and cell["points"] > 0 for cell in hidden)
+        assert sum(cell["points"] for cell in hidden) == stated
+        total += stated
+    assert total == TOTAL
+    for cell in cells(name):
+        assert cell["points"] is None or cell["role"] == "hidden-test", "points stand on hidden tests"
+        assert cell["role"] is None or cell["question"], "a test or an answer belongs to a question"
+        assert cell["role"] == "answer" or "SOLUTION" not in cell["text"]
+
+
+@pytest.mark.parametrize("name", HOMEWORK)
+def test_the_solutions_pass(name):
+    for question, tests in graded(name).items():
+        for role, fault in tests.items():
+            assert fault is None, f"{question}, {role}: {fault!r}"
+
+
+@pytest.mark.parametrize("name", HOMEWORK)
+def test_without_solutions_every_test_fails(name):
+    found = graded(name, {question: "raise NotImplementedError()" for question in questions(name)})
+    for question, tests in found.items():
+        for role, fault in tests.items():
+            assert isinstance(fault, NotImplementedError), f"{question}, {role}: {fault!r}"
+
+
+@pytest.mark.parametrize(("name", "question", "mistake"), WRONG_ANSWERS)
+def test_a_wrong_answer_fails_its_own_question_alone(name, question, mistake):
+    found = graded(name, {question: WRONG[name][question][mistake]})
+    assert failed(found) == [question]
+    assert found[question]["hidden-test"] is not None, "the hidden test finds it, whatever the examples do"
+    if mistake == "pasted":
+        assert found[question]["public-test"] is None, "it is what the examples expect"
+
+
+@pytest.mark.parametrize("name", HOMEWORK)
+def test_a_hidden_test_uses_no_other_answer(name):
+    """With only one question answered, that question passes."""
+    for question in questions(name):
+        others = {other: "raise NotImplementedError()" for other in questions(name) if other != question}
+        assert question not in failed(graded(name, others))
