@@ -128,25 +128,18 @@ class CCLConfig(NetworkConfig):
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(map(repr, allowed))}.")
-        if not 0 <= self.correlation <= 1 or not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"correlation={self.correlation} is outside [0, 1], or dropout={self.dropout} outside [0, 1)."
-            )
-        if min(self.classification, self.contrastive) < 0 or not self.classification + self.contrastive > 0:
-            raise ValueError("classification and contrastive must not be negative, and one must be above 0.")
-        sizes = (
-            "image_hidden",
-            "text_hidden",
-            "code",
-            "fused",
-            "separate",
-            "hidden",
-            "dim",
-            "margin",
-            "pretraining_rate",
-        )
-        stages = ("pretraining_epochs", "association_epochs", "fusion_epochs", "supervised_epochs")
-        for name in (*sizes, *stages):
+        if not 0 <= self.correlation <= 1:
+            raise ValueError(f"correlation={self.correlation} is outside [0, 1].")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout} is outside [0, 1).")
+        for name in ("classification", "contrastive", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be 0 or more.")
+        if self.classification == self.contrastive == 0:
+            raise ValueError("classification=0 and contrastive=0 leave stage 2 without a loss; set one above 0.")
+        sizes = "image_hidden text_hidden code fused separate hidden dim margin pretraining_rate"
+        stages = "pretraining_epochs association_epochs fusion_epochs supervised_epochs"
+        for name in f"{sizes} {stages}".split():
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be positive.")
 
@@ -203,7 +196,8 @@ class CCL(EmbeddingNetwork):
                 stack.scaling.fit(x := x[mask[0]] if mask else x)
                 most = config.pretraining_epochs * len(items) / len(x)  # as many steps for the parts as for the wholes
                 for place, layer, see in (("first", stack.first, stack.scaling), ("second", stack.second, stack.below)):
-                    yield layer_stage(config, side, place, grain, layer, through(stack, see, x), max(1, round(most)))
+                    seen, epochs = through(stack, see, x), max(1, round(most))
+                    yield layer_stage(config, side, place, grain, layer, seen, epochs, stack.scaling)
         for i, grain in enumerate(network.grains):  # B, both sides together
             codes = {side: through(network, partial(network.below, side, grain), own[side].views[i]) for side in SIDES}
             yield self._association(grain, network.associations[grain], codes, train.image_of_text)
@@ -211,7 +205,9 @@ class CCL(EmbeddingNetwork):
             alike = through(network, partial(network.alike, side), own[side])
             yield layer_stage(config, side, "joint", "both", joint, alike, config.fusion_epochs)
         labels = {"image": train.labels, "text": train.text_labels}
-        held_out = {} if val is None else {"image": (val.images, val.labels), "text": (val.texts, val.text_labels)}
+        held_out = {}
+        if val is not None and val.labels is not None:
+            held_out = {"image": (val.images, val.labels), "text": (val.texts, val.text_labels)}
         for side, classifier in network.classifiers.items():  # D
             yield self._supervised(side, network, classifier, own[side], labels[side], held_out.get(side))
         yield self._multi_task(network, train, val)  # E
@@ -253,9 +249,8 @@ class CCL(EmbeddingNetwork):
         if released := config.variant == "released":
             optimiser = torch.optim.SGD(classifier.parameters(), 0.01, momentum=0.9, weight_decay=0.001)
         else:
-            optimiser = torch.optim.Adam(
-                classifier.parameters(), config.learning_rate, weight_decay=config.weight_decay
-            )
+            weights = classifier.parameters()
+            optimiser = torch.optim.Adam(weights, config.learning_rate, weight_decay=config.weight_decay)
         fused = partial(through, network, partial(network.fused, side))
         x = fused(items)
         classifier.scaling.fit(x)
@@ -279,7 +274,7 @@ class CCL(EmbeddingNetwork):
             epochs=config.supervised_epochs,
             step=step,
             measure=None if held_out is None else measure,
-            patience=config.patience,
+            patience=None if held_out is None else config.patience,
         )
 
     def _separate(self, network: CCLNetwork, views: Views) -> dict[str, Float[Tensor, "item separate"]]:
@@ -315,7 +310,8 @@ class CCL(EmbeddingNetwork):
         if config.variant == "released":
             biases = [layer.bias for branch in branches.values() for layer in (branch.first, branch.classify)]
             others = [p for p in branches.parameters() if not any(p is bias for bias in biases)]
-            groups = [{"params": others}, {"params": biases, "lr": 2e-4}]
+            scales = {"params": [*balance.parameters()], "weight_decay": 0.0}  # none in the code, whose weights are 1
+            groups = [{"params": others}, {"params": biases, "lr": 2e-4}, *([scales] if scales["params"] else [])]
             optimiser = torch.optim.SGD(groups, 1e-4, momentum=0.9, weight_decay=0.004)
         else:
             parameters = [*branches.parameters(), *balance.parameters()]
@@ -336,12 +332,13 @@ class CCL(EmbeddingNetwork):
         def measure() -> float:
             self._standardise_common(network, separate)
             common = self._common(network, held_out)
-            images, texts = (network.common_scaling[side].cpu()(common[side]) for side in SIDES)
+            images, texts = (through(branches[s], network.common_scaling[s], common[s]) for s in SIDES)
             return retrieval_score(normalize(images, dim=1) @ normalize(texts, dim=1).T, val, config.choose_by)
 
+        scalings = {"separate_scaling": network.separate_scaling, "common_scaling": network.common_scaling}
         return Stage(
             name="2E",
-            modules={"branches": branches, "balance": balance, "separate_scaling": network.separate_scaling},
+            modules={"branches": branches, "balance": balance} | scalings,
             optimisers={"branches": Optimiser(optimiser)},
             data=Table(image=scaled["image"][train.image_of_text], text=scaled["text"], label=train.text_labels),
             batch=config.batch,

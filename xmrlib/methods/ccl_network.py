@@ -146,10 +146,10 @@ class CCLNetwork(nn.Module):
             {grain: CorrAutoencoder(config.code, config.code, config.code) for grain in self.grains}
         )
         hidden = {"image": config.image_hidden, "text": config.text_hidden}
+        parts = config.text_parts_options.get("encoder") if config.text_parts == "fragments" else config.text_parts
         for side, dims in (("image", image), ("text", text)):
             for grain, dim in zip(self.grains, dims, strict=True):
-                encoder = config.text_view if grain == "coarse" else config.text_parts_options.get("encoder")
-                counts = side == "text" and encoder == "bow"
+                counts = side == "text" and "bow" == (config.text_view if grain == "coarse" else parts)
                 self.stacks[f"{side}_{grain}"] = Stack(config, dim, hidden[side], counts)
             size = config.code
             if len(self.grains) == 2:
