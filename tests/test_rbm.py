@@ -310,7 +310,7 @@ def test_noise_hides_the_input_from_the_code_and_not_from_the_loss():
     back = blind.decode(blind.hidden(torch.zeros(4, 3)))
     torch.testing.assert_close(blind.loss(v), ((back - v) ** 2).sum() / 2 / 4)
     some = AutoencoderLayer(3, 2, "gaussian", noise=0.5)
-    assert len({float(some.loss(v)) for _ in range(20)}) > 3
+    assert len({some.loss(v).item() for _ in range(20)}) > 3
 
 
 def test_wrong_kinds_and_steps_are_refused():
