@@ -41,9 +41,10 @@ def test_rows_of_the_test_split_change_nothing():
     assert model().fit(with_given(data, fragments=words).train).text_side.dim != first.text_side.dim
 
 
-def test_the_common_representation_is_standardised_on_the_training_pairs():
+@pytest.mark.parametrize("val", [None, ragged(pairs(12, seed=5))], ids=["without", "with"])
+def test_the_common_representation_is_standardised_on_the_training_pairs(val):
     data = ragged(pairs(24))
-    fitted = model().fit(data, val=ragged(pairs(12, seed=5)))
+    fitted = model().fit(data, val=val)
     for u in (
         fitted._embed_images(fitted.image_side.features(data.images)),
         fitted._embed_texts(fitted.text_side.features(data.texts)),
