@@ -4,6 +4,9 @@ python -m benchmarks                    all, at full size (half an hour on two i
 python -m benchmarks --quick            all, small (a minute)
 python -m benchmarks map search         some tasks
 python -m benchmarks --only xmrlib      one library
+
+Each measurement is on disk as soon as it is made. What was measured before stays, as long as processor, threads and
+versions are the same.
 """
 
 from __future__ import annotations
@@ -110,6 +113,28 @@ def line(row: dict) -> str:
     return f"{row['task']:8}{size:28}{row['method']:32}{measured}  {row['agrees']}"
 
 
+def place(row: dict) -> str:
+    """What tells measurements apart."""
+    return json.dumps([row["task"], row["size"], row["method"]])
+
+
+def stored(path: Path, facts: dict) -> dict[str, dict]:
+    """The measurements in `path`, where they were made on such a machine with these versions; else none."""
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text())
+    same = all(found.get(name) == value for name, value in facts.items() if name != "date")
+    return {place(row): row for row in found["rows"]} if same else {}
+
+
+def write(path: Path, record: dict) -> None:
+    """All or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(json.dumps(record, indent=1) + "\n")
+    draft.replace(path)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run, print, write."""
     known = tasks()
@@ -126,15 +151,15 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = {name: known[name] for name in options.tasks or known}
 
     facts = machine()
+    output = options.output or (None if options.quick else RESULTS)
+    kept = stored(output, facts | {"quick": options.quick}) if output else {}
     print(f"{facts['cpu']}, {facts['threads']} threads, {facts['date']}")
     print(f"{'task':8}{'size':28}{'method':32}{'wall':>11} {'processor':>11} {'peak':>12}  values")
-    measured = []
     for row in rows(chosen, options.quick, options.only, options.limit):
-        measured.append(row)
         print(line(row), flush=True)
-    output = options.output or (None if options.quick else RESULTS)
+        if output:
+            kept[place(row)] = row | {"date": facts["date"]}
+            write(output, facts | {"quick": options.quick, "rows": list(kept.values())})
     if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(facts | {"quick": options.quick, "rows": measured}, indent=1) + "\n")
         print(f"written to {output}")
     return 0

@@ -51,6 +51,14 @@ def test_the_whole_command_writes_what_it_measured(tmp_path, capsys, monkeypatch
     assert written["rows"][1]["agrees"] == "equal"
     printed = capsys.readouterr().out
     assert "xmrlib" in printed and "3 MB  equal" in printed
+    measured["seconds"] = 4.0  # another time: one method anew, the others as they were
+    assert run.main(["--quick", "--only", run.OURS, "--output", str(output)]) == 0
+    again = json.loads(output.read_text())["rows"]
+    assert [row["method"] for row in again] == list(evaluate.TASKS["recall"].methods)
+    assert [row["seconds"] for row in again] == [4.0] + [1.0] * (len(again) - 1)
+    monkeypatch.setattr(run, "machine", lambda: written | {"cpu": "another"})
+    assert run.main(["--quick", "--only", run.OURS, "--output", str(output)]) == 0
+    assert [row["method"] for row in json.loads(output.read_text())["rows"]] == [run.OURS]
     with pytest.raises(SystemExit):
         run.main(["nothing"])
 
