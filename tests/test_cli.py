@@ -211,7 +211,7 @@ def test_features_command(run, xmr):
         (["search", "no/such/run", "a cow", "--image", "x.png"], "either a sentence"),
         (["features", "scenes", *FEW, "--view", "holes"], "holes"),
         (["features", "scenes", *FEW, "--backbone", "vgg"], "vgg"),
-        (["reproduce", "no_such_table"], "there is no recipe 'no_such_table'; there are first_methods_"),
+        (["reproduce", "no_such_table"], "there is no recipe 'no_such_table'; there are ccl_"),
     ],
 )
 def test_a_fault_of_the_request_is_one_line_and_exit_code_2(words, message, xmr):
