@@ -150,6 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"unknown task {wrong[0]!r}; choose from {', '.join(known)}")
     chosen = {name: known[name] for name in options.tasks or known}
 
+    every = ((n, size, m) for n, (_, t) in known.items() for size in (*t.sizes, *t.quick) for m in t.methods)
+    order = {json.dumps(measurement): number for number, measurement in enumerate(every)}
     facts = machine()
     output = options.output or (None if options.quick else RESULTS)
     kept = stored(output, facts | {"quick": options.quick}) if output else {}
@@ -159,7 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(line(row), flush=True)
         if output:
             kept[place(row)] = row | {"date": facts["date"]}
-            write(output, facts | {"quick": options.quick, "rows": list(kept.values())})
+            ordered = sorted(kept.values(), key=lambda row: order.get(place(row), len(order)))
+            write(output, facts | {"quick": options.quick, "rows": ordered})
     if output:
         print(f"written to {output}")
     return 0
