@@ -27,6 +27,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "contrastive": {"classification": 0.0},
     "unsupervised": {"supervised": False},
     "learned": {"balance": "learned"},
+    "frozen": {"fine_tune": 0.0, "feature_dropout": 0.0, "scaling": "standard"},  # A to C stay as they are in 1 D
 }
 
 

@@ -32,8 +32,8 @@ from torch.nn.functional import cross_entropy, normalize
 
 from xmrlib.distributed import gather
 from xmrlib.methods.base import retrieval_score
-from xmrlib.methods.ccl_layers import halving, inverse, layer_stage, momentum
-from xmrlib.methods.ccl_network import SIDES, Balance, CCLNetwork, Classifier, contrastive_loss, mirrored
+from xmrlib.methods.ccl_layers import classifier_stage, inverse, layer_stage, momentum
+from xmrlib.methods.ccl_network import SIDES, Balance, CCLNetwork, contrastive_loss, mirrored
 from xmrlib.methods.corr_ae import CorrAutoencoder, corr_ae_loss
 from xmrlib.methods.network import EmbeddingNetwork, NetworkConfig, parts_of, through
 from xmrlib.methods.sides import Kind, Views
@@ -47,6 +47,7 @@ DEVIATIONS = (
     ("stage 1 A", "RBMs", "RBMs", '`pretraining`: "rbm", or "autoencoder", which is quicker'),
     ("stage 1 D", "not remembered", "there", "`supervised`, a switch; there by default"),
     ("input of 1 D", "not known", "as it is", "released: as it is; paper: standardised, for the codes hardly differ"),
+    ("layers of A to C in 1 D", "not known", "stay as they are", "`fine_tune`: they learn as well"),
     ("optimisers", "not known", "SGD with momentum", "released: the same; paper: Adam, RBMs by SGD"),
     ("weight of L_contr", "1", "its gradient is twice that of the loss printed", "released: 2; paper: 1"),
     ("classifier on z", "one output a class", "256 outputs", "released: 256; paper: one a class"),
@@ -72,7 +73,11 @@ class CCLConfig(NetworkConfig):
     image_hidden, text_hidden, code   units of 1 A's first layers, of its second ones and of 1 B
     correlation    lambda of 1 B: 0 for intra-modality alone, 1 for inter-modality alone
     fusion, fused  1 C: "rbm" or "autoencoder"; its units
+    scaling        of features that are no counts: "standard", a column at a time; "even", all by one number, so that a
+                   column that says more stays louder
     supervised, separate, dropout   whether there is a 1 D; its units; the share of them dropped in training
+    fine_tune      the rate of A, B and C while 1 D learns, as a share of its own; 0: they stay as they are
+    feature_dropout   the share of the features dropped in fine-tuning
     hidden, dim    units of 1 E's first layer, and of u
     margin         m
     classification, contrastive     weights of the losses of stage 2; 0 leaves one out
@@ -99,9 +104,12 @@ class CCLConfig(NetworkConfig):
     correlation: float = 0.7
     fusion: Literal["rbm", "autoencoder"] = "rbm"
     fused: int = 2048
+    scaling: Literal["standard", "even"] = "standard"
     supervised: bool = True
     separate: int = 1024
     dropout: float = 0.0
+    fine_tune: float = 0.0
+    feature_dropout: float = 0.0
     hidden: int = 1024
     dim: int = 1024
     margin: float = 1.0
@@ -124,15 +132,19 @@ class CCLConfig(NetworkConfig):
             ("grains", ("both", "coarse", "fine")),
             ("pretraining", ("rbm", "autoencoder")),
             ("fusion", ("rbm", "autoencoder")),
+            ("scaling", ("standard", "even")),
             ("balance", ("fixed", "learned")),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r} is none of {', '.join(map(repr, allowed))}.")
         if not 0 <= self.correlation <= 1:
             raise ValueError(f"correlation={self.correlation} is outside [0, 1].")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout} is outside [0, 1).")
-        for name in ("classification", "contrastive", "weight_decay"):
+        for name in ("dropout", "feature_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} is outside [0, 1).")
+        if self.feature_dropout and not self.fine_tune:
+            raise ValueError(f"feature_dropout={self.feature_dropout} belongs to fine-tuning, and fine_tune=0.")
+        for name in ("classification", "contrastive", "weight_decay", "fine_tune"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be 0 or more.")
         if self.classification == self.contrastive == 0:
@@ -151,12 +163,16 @@ class CCLConfig(NetworkConfig):
 
     @classmethod
     def small(cls, **settings: Any) -> CCLConfig:
-        """The sizes of the book on a laptop."""
+        """The sizes of the book on a laptop, all layers fine-tuned in 1 D, but for the released variant."""
         words = {"text_view": "tfidf", "text_parts_options": {"encoder": "tfidf"}}
         sizes = {"image_hidden": 256, "text_hidden": 256, "code": 256, "fused": 256, "separate": 256, "hidden": 256}
-        steps = {"pretraining_epochs": 10, "association_epochs": 10, "fusion_epochs": 10, "supervised_epochs": 20}
-        few = {"dim": 128, "epochs": 20, "dropout": 0.5, "pretraining_rate": 3.0}
-        return cls(**words | sizes | steps | few | settings)
+        steps = {"pretraining_epochs": 5, "association_epochs": 5, "fusion_epochs": 5, "supervised_epochs": 16}
+        few = {"dim": 128, "epochs": 12, "dropout": 0.5}
+        rates = {"batch": 128, "learning_rate": 1.5e-3, "pretraining_rate": 3.0}
+        tuned = {"fine_tune": 1.0, "feature_dropout": 0.5, "scaling": "even"}
+        if settings.get("variant") == "released" or settings.get("fine_tune") == 0:
+            tuned = {}
+        return cls(**words | sizes | steps | few | rates | tuned | settings)
 
 
 class CCL(EmbeddingNetwork):
@@ -208,8 +224,8 @@ class CCL(EmbeddingNetwork):
         held_out = {}
         if val is not None and val.labels is not None:
             held_out = {"image": (val.images, val.labels), "text": (val.texts, val.text_labels)}
-        for side, classifier in network.classifiers.items():  # D
-            yield self._supervised(side, network, classifier, own[side], labels[side], held_out.get(side))
+        for side in network.classifiers:  # D
+            yield classifier_stage(config, side, network, own[side], labels[side], held_out.get(side))
         yield self._multi_task(network, train, val)  # E
         self._standardise_common(network, self._separate(network, train))
 
@@ -239,42 +255,6 @@ class CCL(EmbeddingNetwork):
             batch=config.batch,
             epochs=config.association_epochs,
             step=step,
-        )
-
-    def _supervised(
-        self, side: str, network: CCLNetwork, classifier: Classifier, items: Any, labels: Tensor, held_out: Any
-    ) -> Stage:
-        """D: the classes, a side by itself."""
-        config = self.config
-        if released := config.variant == "released":
-            optimiser = torch.optim.SGD(classifier.parameters(), 0.01, momentum=0.9, weight_decay=0.001)
-        else:
-            weights = classifier.parameters()
-            optimiser = torch.optim.Adam(weights, config.learning_rate, weight_decay=config.weight_decay)
-        fused = partial(through, network, partial(network.fused, side))
-        x = fused(items)
-        classifier.scaling.fit(x)
-        other, other_labels = (None, None) if held_out is None else (fused(held_out[0]), held_out[1])
-
-        def step(batch: dict[str, Tensor], loop: Any) -> dict[str, Tensor]:
-            loss = cross_entropy(classifier(batch["x"]), batch["label"])
-            loop.backward(loss)
-            loop.update("classifier")
-            return {"loss": loss}
-
-        def measure() -> float:
-            return -float(cross_entropy(through(classifier, classifier, other), other_labels))
-
-        return Stage(
-            name=f"1D {side}",
-            modules={f"classifier_{side}": classifier},
-            optimisers={"classifier": Optimiser(optimiser, halving(0.2) if released else constant)},
-            data=Table(x=x, label=labels),
-            batch=config.batch,
-            epochs=config.supervised_epochs,
-            step=step,
-            measure=None if held_out is None else measure,
-            patience=None if held_out is None else config.patience,
         )
 
     def _separate(self, network: CCLNetwork, views: Views) -> dict[str, Float[Tensor, "item separate"]]:

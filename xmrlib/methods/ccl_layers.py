@@ -1,16 +1,20 @@
-"""Stages 1 A and 1 C of CCL: how one layer is trained, as the released code does it; see `ccl.py` for the whole."""
+"""Stages 1 A, C and D of CCL: how a layer and a classifier are trained; see `ccl.py` for the whole."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, dropout
 
 from xmrlib.data.pairs import DataError
+from xmrlib.methods.ccl_network import CCLNetwork
+from xmrlib.methods.network import parts_of, through
 from xmrlib.nn.rbm import RBM
 from xmrlib.stages import Optimiser, Schedule, Stage, Table, constant
 
@@ -94,7 +98,7 @@ def layer_stage(
         )
         optimiser = torch.optim.SGD([weights, {"params": biases}], how.rate * config.pretraining_rate, momentum=0.5)
     else:
-        optimiser = torch.optim.Adam(layer.parameters(), lr=config.learning_rate)
+        optimiser = torch.optim.Adam(layer.parameters(), lr=config.learning_rate * config.pretraining_rate)
 
     def diverge(batch: dict[str, Tensor], loop: Any) -> dict[str, Tensor]:
         behind, share = loop.done / epochs, 1 / loop.run.accumulate
@@ -123,4 +127,67 @@ def layer_stage(
         batch=config.batch,
         epochs=epochs,
         step=diverge if rbm else reconstruct,
+    )
+
+
+def classifier_stage(
+    config: Any, side: str, network: CCLNetwork, items: Any, labels: Int[Tensor, " item"], held_out: Any
+) -> Stage:
+    """D: the classes, a side by itself.
+
+    items, labels  of the training split
+    held_out       the same of the validation split, whose cross-entropy chooses the epoch; None: the last is kept
+    """
+    classifier = network.classifiers[side]
+    lower = network.below_classifier(side) if config.fine_tune else {}
+    released, rate = config.variant == "released", config.learning_rate
+    if released:
+        rate = 0.01
+        make, settings = torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.001}
+    else:
+        make, settings = torch.optim.Adam, {"weight_decay": config.weight_decay}
+    tuned = [parameter for module in lower.values() for parameter in module.parameters()]
+    groups = [{"params": [*classifier.parameters()]}]
+    optimiser = make([*groups, {"params": tuned, "lr": rate * config.fine_tune}] if tuned else groups, rate, **settings)
+    fused = partial(network.fused, side)
+    codes = through(network, fused, items)
+    if not config.fine_tune:
+        see, forward = (lambda of: through(network, fused, of)), classifier
+        classifier.scaling.fit(codes)
+        table = {"0": codes}
+    else:
+        table = {str(i): part for i, part in enumerate(parts_of(items))}
+        classifier.scaling.running_mean.copy_(codes.mean(dim=0))
+        classifier.scaling.running_var.copy_(codes.var(dim=0))
+
+        def see(of: Any) -> Any:
+            return of
+
+        def forward(*parts: Tensor) -> Tensor:
+            damaged = (
+                dropout(p, config.feature_dropout, classifier.training) if p.is_floating_point() else p for p in parts
+            )
+            return classifier(fused(*damaged))
+
+    other, other_labels = (None, None) if held_out is None else (see(held_out[0]), held_out[1])
+
+    def step(batch: dict[str, Tensor], loop: Any) -> dict[str, Tensor]:
+        loss = cross_entropy(forward(*(batch[name] for name in table)), batch["label"])
+        loop.backward(loss)
+        loop.update("classifier")
+        return {"loss": loss}
+
+    def measure() -> float:
+        return -float(cross_entropy(through(network, forward, other), other_labels))
+
+    return Stage(
+        name=f"1D {side}",
+        modules={f"classifier_{side}": classifier} | lower,
+        optimisers={"classifier": Optimiser(optimiser, halving(0.2) if released else constant)},
+        data=Table(**table, label=labels),
+        batch=config.batch,
+        epochs=config.supervised_epochs,
+        step=step,
+        measure=None if held_out is None else measure,
+        patience=None if held_out is None else config.patience,
     )

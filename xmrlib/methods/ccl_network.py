@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from xmrlib.distributed import BatchNorm
 from xmrlib.methods.corr_ae import CorrAutoencoder
 from xmrlib.methods.network import InputScaling
 from xmrlib.nn.rbm import RBM, AutoencoderLayer
@@ -63,13 +64,28 @@ def mirrored(s: Float[Tensor, "item separate"]) -> Float[Tensor, "item separate"
 # -- the modules, from the bottom up
 
 
+class FeatureScaling(InputScaling):
+    """As `InputScaling`, or "even": each column to mean 0, and all by one number to a mean variance of 1."""
+
+    def __init__(self, dim: int, how: str) -> None:
+        super().__init__(dim, "standard" if how == "even" else how)
+        self.even = how == "even"
+
+    def fit(self, features: Float[Tensor, "item dim"]) -> FeatureScaling:
+        """Take mean and deviation from the training features."""
+        super().fit(features)
+        if self.even:
+            self.scale.fill_((features - self.mean).square().mean().sqrt().clamp_min(1e-6))
+        return self
+
+
 class Stack(nn.Module):
     """1 A of one side and grain: scaled features, then two layers, each trained on what the one below gives."""
 
     def __init__(self, config: Any, dim: int, hidden: int, counts: bool) -> None:
         super().__init__()
         kind = "counts" if counts else "gaussian"
-        self.scaling = InputScaling(dim, "none" if counts else "standard")
+        self.scaling = FeatureScaling(dim, "none" if counts else config.scaling)
         if config.pretraining == "rbm":
             self.first = RBM(dim, hidden, kind, released=config.variant == "released")
             self.second = RBM(hidden, config.code)
@@ -94,11 +110,15 @@ def mean_of_parts(
 
 
 class Classifier(nn.Module):
-    """1 D: three hidden layers; the last is the separate representation."""
+    """1 D: three hidden layers; the last is the separate representation.
+
+    scaling  of what comes in: "none", "standard" (on the training split), or "batch", which follows what comes in while
+             that changes
+    """
 
     def __init__(self, dim: int, hidden: int, classes: int, dropout: float, scaling: str) -> None:
         super().__init__()
-        self.scaling = InputScaling(dim, scaling)
+        self.scaling = BatchNorm(dim, affine=False) if scaling == "batch" else InputScaling(dim, scaling)
         sizes = (dim, hidden, hidden, hidden)
         layers = ((nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a, b in zip(sizes, sizes[1:], strict=False))
         self.hidden = nn.Sequential(*(layer for three in layers for layer in three))
@@ -156,7 +176,7 @@ class CCLNetwork(nn.Module):
                 layer = RBM if config.fusion == "rbm" else AutoencoderLayer
                 self.joints[side], size = layer(2 * config.code, config.fused), config.fused
             if config.supervised:
-                scaling = "none" if config.variant == "released" else "standard"
+                scaling = "batch" if config.fine_tune else "none" if config.variant == "released" else "standard"
                 self.classifiers[side] = Classifier(size, config.separate, classes, config.dropout, scaling)
                 size = config.separate
             self.separate_scaling[side] = InputScaling(size, "standard")
@@ -181,6 +201,16 @@ class CCLNetwork(nn.Module):
         """1 C: both grains in one code."""
         alike = self.alike(side, *tensors)
         return self.joints[side].hidden(alike) if side in self.joints else alike
+
+    def below_classifier(self, side: str) -> dict[str, nn.Module]:
+        """What `fused` goes through, under the names that it has in the stages A, B and C."""
+        found: dict[str, nn.Module] = {}
+        for grain in self.grains:
+            stack = self.stacks[f"{side}_{grain}"]
+            layers = {"scaling": stack.scaling, "first": stack.first, "second": stack.second}
+            found |= {f"{side}_{grain}_{name}": layer for name, layer in layers.items()}
+            found[f"association_{grain}"] = self.associations[grain]
+        return found | ({f"{side}_both_joint": self.joints[side]} if side in self.joints else {})
 
     def separate(self, side: str, *tensors: Tensor) -> Float[Tensor, "item separate"]:
         """1 D: the separate representation, before it is standardised."""
