@@ -180,7 +180,10 @@ class CCLConfig(NetworkConfig):
 
 
 class CCL(EmbeddingNetwork):
-    """Cross-modal correlation learning; needs a class for every image, and by default parts of both sides."""
+    """Cross-modal correlation learning; needs classes, and by default parts of both sides.
+
+    An image whose label is -1 in training has no class that is known: A, B and C learn from it all the same.
+    """
 
     Config: ClassVar[type[NetworkConfig]] = CCLConfig
     needs_labels: ClassVar[bool] = True
@@ -229,7 +232,8 @@ class CCL(EmbeddingNetwork):
         if val is not None and val.labels is not None:
             held_out = {"image": (val.images, val.labels), "text": (val.texts, val.text_labels)}
         for side in network.classifiers:  # D
-            yield classifier_stage(config, side, network, own[side], labels[side], held_out.get(side))
+            known = labels[side] >= 0
+            yield classifier_stage(config, side, network, own[side][known], labels[side][known], held_out.get(side))
         yield self._multi_task(network, train, val)  # E
         self._standardise_common(network, self._separate(network, train))
 
@@ -287,6 +291,8 @@ class CCL(EmbeddingNetwork):
         separate = self._separate(network, train)
         held_out = None if val is None else self._separate(network, val)
         scaled = {side: network.separate_scaling[side].fit(separate[side])(separate[side]) for side in SIDES}
+        labels = train.text_labels
+        known = labels >= 0
         factor = 2.0 if config.variant == "released" else 1.0
         weights = {"image": config.classification, "text": config.classification}
         balance = Balance(weights | {"contrastive": factor * config.contrastive}, config.balance == "learned")
@@ -324,7 +330,9 @@ class CCL(EmbeddingNetwork):
             name="2E",
             modules={"branches": branches, "balance": balance} | scalings,
             optimisers={"branches": Optimiser(optimiser)},
-            data=Table(image=scaled["image"][train.image_of_text], text=scaled["text"], label=train.text_labels),
+            data=Table(
+                image=scaled["image"][train.image_of_text][known], text=scaled["text"][known], label=labels[known]
+            ),
             batch=config.batch,
             epochs=config.epochs,
             step=step,
