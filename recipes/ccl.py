@@ -19,15 +19,15 @@ SEEDS = (0, 1, 2, 3, 4)
 SHARED = ("recipes/ccl.py", "recipes/rows.py")
 # What each ablation sets; all else is as `CCLConfig.small` has it, and no setting is chosen for a row by itself.
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
+    "frozen": {"fine_tune": 0.0},  # A to C stay as they are in 1 D, and train for longer
     "coarse": {"grains": "coarse"},
-    "fine": {"grains": "fine"},
     "intra": {"correlation": 0.0},
-    "inter": {"correlation": 1.0},
     "softmax": {"contrastive": 0.0},
     "contrastive": {"classification": 0.0},
     "unsupervised": {"supervised": False},
+    "fine": {"grains": "fine"},
+    "inter": {"correlation": 1.0},
     "learned": {"balance": "learned"},
-    "frozen": {"fine_tune": 0.0},  # A to C stay as they are in 1 D, and train for longer
 }
 
 

@@ -20,6 +20,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import platform
 import subprocess
 import time
@@ -183,12 +184,16 @@ class Recipe:
             if same and old["source_hash"] == fingerprint and old["seeds"] == list(seeds)[: len(old["seeds"])]:
                 entry = old
         self.rows.append(entry)
-        reports = self.reports.setdefault(row.key, [None] * len(entry["seeds"]))
+        kept = self.path.parent / ".reports" / f"{self.name}-{_words(row)}-{fingerprint}.pickle".replace("/", " ")
+        reports = pickle.loads(kept.read_bytes()) if entry["seeds"] and kept.is_file() else []
+        reports = self.reports.setdefault(row.key, [*reports, *[None] * len(entry["seeds"])][: len(entry["seeds"])])
         for seed in list(seeds)[len(entry["seeds"]) :]:
             outcome = once(seed)
             reports.append(outcome.report)
             self._add(entry, seed, outcome)
             self._write()
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_bytes(pickle.dumps(reports))  # for the comparisons of a recipe that was stopped
             shown = ", ".join(f"{name} {value:.3f}" for name, value in outcome.report.metrics.items() if name in _SHOWN)
             print(
                 f"{row.method} {row.ablation or ''} ({row.config}), seed {seed}: {shown}  {outcome.chosen}", flush=True

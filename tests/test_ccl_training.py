@@ -15,7 +15,9 @@ from xmrlib import evaluate
 from xmrlib.data.pairs import Pairs
 from xmrlib.features.views import Regions
 from xmrlib.methods import CCL, CCLConfig
-from xmrlib.methods.ccl_network import Balance, Branch, contrastive_loss
+from xmrlib.methods.ccl_layers import classifier_stage
+from xmrlib.methods.ccl_network import Balance, Branch, CCLNetwork, FeatureScaling, contrastive_loss
+from xmrlib.methods.several import Several
 from xmrlib.methods.sides import views_of
 from xmrlib.stages import Run
 
@@ -62,6 +64,8 @@ def same(first: CCL, second: CCL) -> bool:
         {"grains": "fine"},
         {"pretraining": "autoencoder", "fusion": "autoencoder"},
         {"supervised": False},
+        {"fine_tune": 1.0, "supervised_epochs": 60},
+        {"fine_tune": 1.0, "grains": "fine", "scaling": "even", "supervised_epochs": 60},
         {"balance": "learned"},
         {"mirror": True},
         {"correlation": 0.0},
@@ -275,9 +279,78 @@ STEPS += [("1D image", 4), ("2E", 0), ("2E", 1), ("2E", 5)]
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
+@pytest.mark.parametrize("grains", ["both", "coarse"])
+def test_fine_tuning_moves_the_layers_below_the_classifier_and_nothing_else_does(variant, grains):
+    def at_the_end_of(part: str, **settings) -> list[torch.Tensor]:
+        """The weights of one part after each of the stages."""
+        seen, own = [], model(variant=variant, grains=grains, **settings)
+        stages = own._stages
+
+        def watched(network, train, val):
+            for stage in stages(network, train, val):
+                yield stage
+                weights = [p.detach().flatten() for name, p in network.named_parameters() if name.startswith(part)]
+                seen.append((stage.name[:2], torch.cat(weights)))
+
+        own._stages = watched
+        own.fit(pairs())
+        return seen
+
+    for part in ("stacks.image", "associations.coarse.encoders.text", *(["joints.text"] if grains == "both" else [])):
+        for share in (0.0, 1.0):
+            weights = at_the_end_of(part, fine_tune=share)
+            before = [w for stage, w in weights if stage in ("1A", "1B", "1C")][-1]
+            after = [w for stage, w in weights if stage == "1D"][-1]
+            assert torch.equal(before, after) == (share == 0.0)
+            assert torch.equal(after, weights[-1][1])
+
+
+def test_the_layers_below_learn_at_their_share_of_the_rate():
+    network = CCLNetwork(model(fine_tune=0.25).config, image=[4, 4], text=[5, 5], classes=3)
+    items = Several((torch.rand(6, 4), Regions(torch.rand(6, 2, 4), torch.zeros(6, 2, 4), torch.ones(6, 2).bool())))
+    stage = classifier_stage(model(fine_tune=0.25).config, "image", network, items, torch.arange(6) % 3, None)
+    own, below = stage.optimisers["classifier"].optimiser.param_groups
+    assert own["lr"] == 1e-2 and below["lr"] == 0.25 * 1e-2
+    assert {id(p) for p in network.stacks["image_fine"].parameters()} <= {id(p) for p in below["params"]}
+    assert not {id(p) for p in network.stacks["text_fine"].parameters()} & {id(p) for p in below["params"]}
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0])
+def test_even_scaling_keeps_the_loud_columns_loud(spread):
+    x = torch.randn(500, 3) * torch.tensor([1.0, spread, 0.1]) + 7.0
+    scaled = FeatureScaling(3, "even").fit(x)(x)
+    assert scaled.mean(dim=0).abs().max() < 1e-3
+    assert scaled.square().mean().item() == pytest.approx(1.0, abs=1e-3)
+    torch.testing.assert_close(scaled.std(dim=0) / scaled.std(dim=0)[0], x.std(dim=0) / x.std(dim=0)[0])
+    constant = torch.full((5, 3), 2.0)
+    assert torch.equal(FeatureScaling(3, "even").fit(constant)(constant), torch.zeros(5, 3))
+
+
+@pytest.mark.parametrize("settings", [{}, {"fine_tune": 1.0}, {"grains": "coarse"}], ids=str)
+def test_pairs_without_a_class_teach_the_layers_that_need_none(settings):
+    data = pairs(16)
+    part = model(batch=4, labelled=8, seed=3, **settings).fit(data)
+    few = model(batch=4, seed=3, **settings).fit(data.sample(8, seed=3))
+    lines = {line["stage"]: line["step"] for line in part.history if "loss" in line}
+    assert lines["1A image coarse first"] == lines["1B coarse"] == 4 * 3  # all sixteen
+    assert lines["1D text"] == lines["2E"] == 2 * 3  # the eight with a class
+    assert not same(part, few)
+    everything = model(batch=4, seed=3, **settings).fit(data)
+    first = next(name for name in part.tensors if name.startswith("associations.coarse.encoders.image"))
+    if not settings.get("fine_tune"):
+        assert torch.equal(part.tensors[first], everything.tensors[first]), "A and B see no class"
+    others = [i for i in range(16) if data.images.ids[i] not in data.sample(8, seed=3).images.ids]
+    wrong = data.labels.copy()
+    wrong[others] = 1 - wrong[others]
+    again = model(batch=4, labelled=8, seed=3, **settings).fit(dataclasses.replace(data, labels=wrong))
+    assert same(part, again), "the other eight are told to nobody"
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
 def test_a_training_that_was_cut_off_ends_with_the_same_bits(tmp_path, variant):
     data, val = ragged(pairs(16)), ragged(pairs(12, seed=5))
-    make = lambda: model(variant=variant, dropout=0.3, mirror=True, balance="learned")  # noqa: E731
+    tuned = {"fine_tune": 0.5, "feature_dropout": 0.2, "scaling": "even"} if variant == "paper" else {}
+    make = lambda: model(variant=variant, dropout=0.3, mirror=True, balance="learned", **tuned)  # noqa: E731
     unbroken = make().fit(data, val=val, run=Run(device="cpu"))
     for seconds in (0.0, 1000.0):
         how = Run(out=tmp_path / str(seconds), device="cpu", save_seconds=seconds)

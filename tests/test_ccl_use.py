@@ -106,6 +106,11 @@ def test_a_sentence_and_a_picture_are_queries_after_loading(tmp_path):
         ({"correlation": 1.1}, "correlation=1.1 is outside [0, 1]"),
         ({"correlation": math.nan}, "correlation=nan is outside [0, 1]"),
         ({"dropout": 1.0}, "dropout=1.0 is outside [0, 1)"),
+        ({"scaling": "unit"}, "scaling='unit' is none of 'standard', 'even'"),
+        ({"fine_tune": -1.0}, "fine_tune=-1.0 must be 0 or more"),
+        ({"fine_tune": 1.0, "feature_dropout": 1.0}, "feature_dropout=1.0 is outside [0, 1)"),
+        ({"labelled": 0}, "labelled=0 must be positive"),
+        ({"feature_dropout": 0.5}, "feature_dropout=0.5 belongs to fine-tuning, and fine_tune=0"),
         ({"classification": -1.0}, "classification=-1.0 must be 0 or more"),
         ({"contrastive": math.nan}, "contrastive=nan must be 0 or more"),
         ({"weight_decay": -0.1}, "weight_decay=-0.1 must be 0 or more"),
@@ -132,6 +137,8 @@ def test_what_is_missing_is_named():
         model(text_view="vector", text_options={}).fit(with_given(data, fragments=None))
     with pytest.raises(DataError, match="CCL learns from classes; made has no labels. Use CCA"):
         model().fit(pairs(labels=False))
+    with pytest.raises(DataError, match="labelled=9, and the training split has 8 images"):
+        model(labelled=9).fit(pairs())
     with pytest.raises(DataError, match="CCL needs at least 2 classes"):
         model().fit(pairs(classes=1))
     with pytest.raises(DataError, match="is no single tensor|one vector per item is needed"):

@@ -25,11 +25,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from xmrlib.data.pairs import DataError
 from xmrlib.distributed import gather
 from xmrlib.methods.base import retrieval_score
 from xmrlib.methods.ccl_layers import classifier_stage, inverse, layer_stage, momentum
@@ -76,6 +78,8 @@ class CCLConfig(NetworkConfig):
     scaling        of features that are no counts: "standard", a column at a time; "even", all by one number, so that a
                    column that says more stays louder
     supervised, separate, dropout   whether there is a 1 D; its units; the share of them dropped in training
+    labelled       so many training images, those of `train.sample(labelled, seed)`, show their classes to D and E, and
+                   A, B and C learn from all pairs; None: all
     fine_tune      the rate of A, B and C while 1 D learns, as a share of its own; 0: they stay as they are
     feature_dropout   the share of the features dropped in fine-tuning
     hidden, dim    units of 1 E's first layer, and of u
@@ -108,6 +112,7 @@ class CCLConfig(NetworkConfig):
     supervised: bool = True
     separate: int = 1024
     dropout: float = 0.0
+    labelled: int | None = None
     fine_tune: float = 0.0
     feature_dropout: float = 0.0
     hidden: int = 1024
@@ -151,7 +156,7 @@ class CCLConfig(NetworkConfig):
             raise ValueError("classification=0 and contrastive=0 leave stage 2 without a loss; set one above 0.")
         sizes = "image_hidden text_hidden code fused separate hidden dim margin pretraining_rate"
         stages = "pretraining_epochs association_epochs fusion_epochs supervised_epochs"
-        for name in f"{sizes} {stages}".split():
+        for name in f"{sizes} {stages} {'' if self.labelled is None else 'labelled'}".split():
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be positive.")
 
@@ -175,15 +180,12 @@ class CCLConfig(NetworkConfig):
         names = ("pretraining_epochs", "association_epochs", "fusion_epochs", "supervised_epochs", "epochs")
         how = {"dropout": 0.5, "pretraining_rate": 3.0} | dict(zip(names, lengths, strict=True))
         if not frozen:
-            how |= {"batch": 128, "learning_rate": 1.5e-3, "scaling": "even", "fine_tune": 1.0, "feature_dropout": 0.5}
+            how |= {"learning_rate": 1.5e-3, "scaling": "even", "fine_tune": 1.0, "feature_dropout": 0.5}
         return cls(**words | sizes | how | settings)
 
 
 class CCL(EmbeddingNetwork):
-    """Cross-modal correlation learning; needs classes, and by default parts of both sides.
-
-    An image whose label is -1 in training has no class that is known: A, B and C learn from it all the same.
-    """
+    """Cross-modal correlation learning; needs a class for every image, and by default parts of both sides."""
 
     Config: ClassVar[type[NetworkConfig]] = CCLConfig
     needs_labels: ClassVar[bool] = True
@@ -206,6 +208,14 @@ class CCL(EmbeddingNetwork):
             kinds[f"{side}_parts"] = "parts"
         return kinds
 
+    def _known(self, train: Views) -> Int[Tensor, " image"]:
+        """The classes as far as `labelled` lets D and E know them, -1 elsewhere."""
+        few = (n := len(train.labels)) if self.config.labelled is None else self.config.labelled
+        if few > n:
+            raise DataError(f"labelled={few}, and the training split has {n} images.")
+        told = torch.as_tensor(np.random.default_rng(self.config.seed).choice(n, few, replace=False))
+        return torch.full_like(train.labels, -1).index_copy(0, told, train.labels[told])
+
     def _build(self, sizes: dict[str, Any]) -> CCLNetwork:
         return CCLNetwork(self.config, **sizes)
 
@@ -227,7 +237,7 @@ class CCL(EmbeddingNetwork):
         for side, joint in network.joints.items():  # C
             alike = through(network, partial(network.alike, side), own[side])
             yield layer_stage(config, side, "joint", "both", joint, alike, config.fusion_epochs)
-        labels = {"image": train.labels, "text": train.text_labels}
+        labels = {"image": self._known(train), "text": self._known(train)[train.image_of_text]}  # -1: not told
         held_out = {}
         if val is not None and val.labels is not None:
             held_out = {"image": (val.images, val.labels), "text": (val.texts, val.text_labels)}
@@ -291,8 +301,7 @@ class CCL(EmbeddingNetwork):
         separate = self._separate(network, train)
         held_out = None if val is None else self._separate(network, val)
         scaled = {side: network.separate_scaling[side].fit(separate[side])(separate[side]) for side in SIDES}
-        labels = train.text_labels
-        known = labels >= 0
+        known = (labels := self._known(train)[train.image_of_text]) >= 0
         factor = 2.0 if config.variant == "released" else 1.0
         weights = {"image": config.classification, "text": config.classification}
         balance = Balance(weights | {"contrastive": factor * config.contrastive}, config.balance == "learned")

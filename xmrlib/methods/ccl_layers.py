@@ -16,7 +16,7 @@ from xmrlib.data.pairs import DataError
 from xmrlib.methods.ccl_network import CCLNetwork
 from xmrlib.methods.network import parts_of, through
 from xmrlib.nn.rbm import RBM
-from xmrlib.stages import Optimiser, Schedule, Stage, Table, constant
+from xmrlib.stages import Optimiser, Schedule, Stage, Table, constant, cosine
 
 
 def momentum(share: float, ramp: float) -> float:
@@ -141,6 +141,7 @@ def classifier_stage(
     classifier = network.classifiers[side]
     lower = network.below_classifier(side) if config.fine_tune else {}
     released, rate = config.variant == "released", config.learning_rate
+    schedule = cosine(warmup=1.0) if config.fine_tune else constant
     if released:
         rate = 0.01
         make, settings = torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.001}
@@ -183,7 +184,7 @@ def classifier_stage(
     return Stage(
         name=f"1D {side}",
         modules={f"classifier_{side}": classifier} | lower,
-        optimisers={"classifier": Optimiser(optimiser, halving(0.2) if released else constant)},
+        optimisers={"classifier": Optimiser(optimiser, halving(0.2) if released else schedule)},
         data=Table(**table, label=labels),
         batch=config.batch,
         epochs=config.supervised_epochs,
