@@ -82,6 +82,7 @@ def test_a_sentence_finds_pictures(run, xmr, tmp_path):
     assert "OpenMoji" in html and "CC BY-SA 4.0" in html
     assert not re.search(r"""(src|href)=["'](?!data:|https://(openmoji|creativecommons)\.org)""", html)
     code, out, _ = xmr("search", run, "boats near an island", "--top", 2, "--json", "--split", "train")
+    assert xmr("search", run, "--top", 2, "--json", "--split", "train", "boats near an island")[1] == out
     hits = json.loads(out)
     assert [hit["rank"] for hit in hits] == [1, 2]
     assert hits[0]["score"] >= hits[1]["score"]
@@ -208,6 +209,8 @@ def test_features_command(run, xmr):
         (["train", "cca", "--config", "ridge=true=x"], "ridge='true=x' is neither"),
         (["evaluate", "no/such/run"], "there is no checkpoint at no/such/run"),
         (["search", "no/such/run"], "either a sentence"),
+        (["search", "no/such/run", "--top", "2", "boats", "near"], "unrecognized arguments: boats near"),
+        (["search", "no/such/run", "--best", "2"], "unrecognized arguments: --best"),
         (["search", "no/such/run", "a cow", "--image", "x.png"], "either a sentence"),
         (["features", "scenes", *FEW, "--view", "holes"], "holes"),
         (["features", "scenes", *FEW, "--backbone", "vgg"], "vgg"),

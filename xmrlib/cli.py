@@ -26,10 +26,14 @@ METHODS = ("cca", "kernel_cca", "semantic_matching", "corr_ae", "dscmr", "acmr",
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options, left = _parser().parse_known_args(arguments)
+    if getattr(options, "query", "") is None and len(left) == 1 and not left[0].startswith("-"):
+        options.query = left.pop()  # argparse finds no `query` that stands behind the options
     if getattr(options, "json", False):
         os.environ["XMR_PROGRESS"] = "0"  # a bar would stand in the middle of the JSON
     try:
+        if left:
+            raise ValueError(f"unrecognized arguments: {' '.join(left)}. `xmr COMMAND --help` lists what there is.")
         options.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
