@@ -210,7 +210,7 @@ class CCL(EmbeddingNetwork):
 
     def _known(self, train: Views) -> Int[Tensor, " image"]:
         """The classes as far as `labelled` lets D and E know them, -1 elsewhere."""
-        few = (n := len(train.labels)) if self.config.labelled is None else self.config.labelled
+        n, few = len(train.labels), self.config.labelled or len(train.labels)
         if few > n:
             raise DataError(f"labelled={few}, and the training split has {n} images.")
         told = torch.as_tensor(np.random.default_rng(self.config.seed).choice(n, few, replace=False))
