@@ -87,7 +87,7 @@ class CCLConfig(NetworkConfig):
     classification, contrastive     weights of the losses of stage 2; 0 leaves one out
     balance        "fixed" weights, or "learned" on top of them, each loss divided by a scale of its own
     mirror         released quirk: every separate representation is read backwards with probability 1/2
-    pretraining_rate   the rates of the RBMs are the released code's times this
+    pretraining_rate   in A and C, times the released code's rates for RBMs, times `learning_rate` for autoencoders
     pretraining_epochs, association_epochs, fusion_epochs, supervised_epochs, epochs   of A, B, C, D, E; in A parts,
                        of which there are more, get fewer epochs, so that the steps are as many as for the wholes
     learning_rate, weight_decay     of B, D and E in the paper variant
