@@ -38,8 +38,8 @@ def pairs(images: int, dim: int = 1024, regions: int = 36, times: int = 1) -> di
     return {"regions": sides[0], "words": sides[1], "mask": torch.arange(17) < lengths[:, None], "times": times}
 
 
-def ours(regions: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-    return cross_attention_scores(regions, words, word_mask=mask)
+def ours(regions: Tensor, words: Tensor, mask: Tensor, compiled: bool = False) -> Tensor:
+    return cross_attention_scores(regions, words, word_mask=mask, compiled=compiled)
 
 
 def forced(gram: bool, regions: Tensor, words: Tensor, mask: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The GPU paths of evaluation and search: `python -m benchmarks.gpu --output gpu.json`, on a machine with CUDA.
+"""The GPU paths of evaluation, search and cross attention: `python -m benchmarks.gpu --output gpu.json`.
 
 Needs torch, numpy, scipy, jaxtyping, einops and safetensors alone. Values are first compared with the CPU's on a
 smaller size; then each piece of work is timed, warm, with the device synchronised before and after, beside its matrix
@@ -13,12 +13,14 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.cross_attention import floor, ours, pairs
 from benchmarks.evaluate import captions, classes
 from benchmarks.search import vectors
 from xmrlib.evaluate import average_precision, map_all, map_embeddings, recall_embeddings
@@ -63,6 +65,10 @@ def check(device: torch.device) -> dict[str, float]:
         )
         worst[f"search scores, {name}"] = float((a - b.cpu()).abs().max())
         worst[f"search rows, {name}"] = float((rows_a != rows_b.cpu()).float().mean())
+    data = pairs(40, dim=64)
+    sides = [data[side] for side in ("regions", "words", "mask")]
+    found = [ours(*(side.to(where) for side in sides)).cpu() for where in ("cpu", device)]
+    worst["cross attention"] = float((found[0] - found[1]).abs().max())
     return worst
 
 
@@ -86,38 +92,54 @@ def timed(work: Callable[[], object], device: torch.device, repeats: int) -> dic
     return {"seconds": round(statistics.median(seconds), 5), "least": round(min(seconds), 5), "peak_mb": peak}
 
 
-def measure(device: torch.device, repeats: int, scale: int) -> list[dict]:
-    """The three pieces of work, and the matrix products of each."""
-    measured = []
+def measure(device: torch.device, repeats: int, scale: int) -> Iterator[dict]:
+    """The four pieces of work, and the matrix products of each."""
 
-    def add(task: str, size: dict, method: str, work: Callable[[], object], **more) -> None:
-        measured.append({"task": task, "size": size, "method": method} | timed(work, device, repeats) | more)
-        print(json.dumps(measured[-1]), flush=True)
+    def add(task: str, size: dict, method: str, work: Callable[[], object], times: int = repeats, **more) -> dict:
+        row = {"task": task, "size": size, "method": method} | timed(work, device, times) | more
+        print(json.dumps(row), flush=True)
+        return row
 
     size = {"images": 20_000 // scale, "dim": 512}
     data = classes(**size)
     images, texts = data["images"].to(device), data["texts"].to(device)
     found = map_embeddings(images, texts, data["labels"])
     values = {"i2t": found.i2t, "t2i": found.t2i}
-    add("map", size, "xmrlib", lambda: map_embeddings(images, texts, data["labels"]), values=values)
-    add("map", size, "floor (matrix products)", lambda: [images @ texts.T, texts @ images.T])
-    add("map", size, "floor (and the sorting)", lambda: [(p @ texts.T).sort(dim=1) for p in images.split(3000)] * 2)
+    yield add("map", size, "xmrlib", lambda: map_embeddings(images, texts, data["labels"]), values=values)
+    yield add("map", size, "floor (matrix products)", lambda: [images @ texts.T, texts @ images.T])
+    yield add(
+        "map", size, "floor (and the sorting)", lambda: [(p @ texts.T).sort(dim=1) for p in images.split(3000)] * 2
+    )
 
     size = {"images": 5_000 // scale, "dim": 1024}
     data = captions(**size)
     images, texts, own = data["images"].to(device), data["texts"].to(device), data["image_of_text"]
     values = recall_embeddings(images, texts, own).i2t
-    add("recall", size, "xmrlib", lambda: recall_embeddings(images, texts, own), values=values)
-    add("recall", size, "floor (matrix products)", lambda: images @ texts.T)
+    yield add("recall", size, "xmrlib", lambda: recall_embeddings(images, texts, own), values=values)
+    yield add("recall", size, "floor (matrix products)", lambda: images @ texts.T)
 
     size = {"images": 1_000_000 // scale, "dim": 512}
     data = vectors(**size)
     index, queries = Index(data["gallery"].to(device), similarity="inner"), data["queries"].to(device)
     gallery = data["gallery"].to(device)
-    add("search", size, "xmrlib", lambda: index.search(queries, 10))
-    add("search", size, "product and top-k", lambda: [(queries @ p.T).topk(10) for p in gallery.split(1 << 18)])
-    add("search", size, "floor (matrix products)", lambda: [queries @ p.T for p in gallery.split(1 << 18)])
-    return measured
+    yield add("search", size, "xmrlib", lambda: index.search(queries, 10))
+    yield add("search", size, "product and top-k", lambda: [(queries @ p.T).topk(10) for p in gallery.split(1 << 18)])
+    yield add("search", size, "floor (matrix products)", lambda: [queries @ p.T for p in gallery.split(1 << 18)])
+
+    # The test set of MS-COCO: 36 regions with up to 17 words, 1,024 numbers each.
+    images, texts, few = 5_000 // scale, 25_000 // scale, 1 + repeats // 3
+    data = pairs(texts)
+    mask = data["mask"].to(device)
+    for precision in (torch.bfloat16, torch.float32):
+        size = {"images": images, "texts": texts, "precision": str(precision).removeprefix("torch.")}
+        regions, words = data["regions"][:images].to(device, precision), data["words"].to(device, precision)
+        with torch.inference_mode():
+            yield add("attend", size, "xmrlib", partial(ours, regions, words, mask), few)
+            yield add("attend", size, "xmrlib, compiled", partial(ours, regions, words, mask, compiled=True), few)
+            tiles = [(r, w) for r in regions.split(250) for w in words.split(2500)]
+            yield add(
+                "attend", size, "floor (matrix products)", lambda tiles=tiles: [floor(*t, None) for t in tiles], few
+            )
 
 
 def main() -> int:
@@ -138,9 +160,11 @@ def main() -> int:
         "differences_from_the_cpu": check(device),
     }
     print(json.dumps(facts, indent=1), flush=True)
-    facts["rows"] = measure(device, options.repeats, options.scale)
-    if options.output:
-        options.output.write_text(json.dumps(facts, indent=1) + "\n")
+    facts["rows"] = []
+    for row in measure(device, options.repeats, options.scale):
+        facts["rows"].append(row)
+        if options.output:
+            options.output.write_text(json.dumps(facts, indent=1) + "\n")
     worst = {k: v for k, v in facts["differences_from_the_cpu"].items() if v > (1e-6 if "ties" in k else 1e-3)}
     if worst:
         print(f"the device and the CPU differ: {worst}", file=sys.stderr)

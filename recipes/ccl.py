@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 SEEDS = (0, 1, 2, 3, 4)
 SHARED = ("recipes/ccl.py", "recipes/rows.py")
-# What each ablation sets; all else is as `CCLConfig.small` has it, and no setting is chosen for a row by itself.
+SCALINGS = ("standard", "even")  # as semantic matching chooses its own; here once, with the first seed, for all rows
+# What each ablation sets; all else is as the full method has it, and no setting is chosen for a row by itself.
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "frozen": {"fine_tune": 0.0},  # A to C stay as they are in 1 D, and train for longer
     "coarse": {"grains": "coarse"},
@@ -62,9 +63,9 @@ def ccl_rows(
         "cca": recipe.row("CCA", f"{words}; scaling, ridge, dim by validation"),
         "semantic": recipe.row("SemanticMatching", f"{words}; small networks, scaling, epoch by validation"),
         "corr_ae": recipe.row("CorrAE", f"{words}; epoch by validation"),
-        "ccl": recipe.row("CCL", f"{words}, small; epoch by validation"),
+        "ccl": recipe.row("CCL", f"{words}, small; scaling, epoch by validation"),
     }
-    rows |= {name: recipe.row("CCL", f"{words}, small; epoch by validation", name) for name in ablations}
+    rows |= {name: recipe.row("CCL", f"{words}, small; scaling, epoch by validation", name) for name in ablations}
     cca = CCAConfig(**views, ridge="validation", dim="validation")
     recipe.run(
         rows["cca"], tuple(cut)[: 1 if fixed else None], lambda s: train_and_report(scaled_or_not(CCA, cca), cut[s])
@@ -81,8 +82,16 @@ def ccl_rows(
         lambda seed: fitted(CorrAE, CorrAEConfig.small(**views, seed=seed), cut[seed]),
     )
     settings = {**views, **(settings or {})}
-    full = CCLConfig.small(**settings)
-    recipe.run(rows["ccl"], tuple(cut), lambda seed: fitted(CCL, replace(full, seed=seed), cut[seed]))
+
+    def ccl(seed: int) -> Outcome:
+        if seed == next(iter(cut)):
+            return train_and_report(
+                [CCL(CCLConfig.small(**settings, scaling=how, seed=seed)) for how in SCALINGS], cut[seed]
+            )
+        known = recipe.rows[-1]["chosen"][0]["scaling"]
+        return fitted(CCL, CCLConfig.small(**settings, scaling=known, seed=seed), cut[seed])
+
+    settings["scaling"] = recipe.run(rows["ccl"], tuple(cut), ccl)[0]["scaling"]
     for other in ("cca", "semantic", "corr_ae"):
         recipe.compare(rows["ccl"], rows[other])
     for name in ablations:

@@ -171,8 +171,11 @@ class Recipe:
         sources = (*METHOD_SOURCES[method], *self.sources)
         return Row(method, config, tuple(sorted(set(sources))), ablation)
 
-    def run(self, row: Row, seeds: Sequence[int], once: Callable[[int], Outcome]) -> None:
-        """Call `once(seed)` for every seed that is not stored yet, and store each outcome at once."""
+    def run(self, row: Row, seeds: Sequence[int], once: Callable[[int], Outcome]) -> list[dict[str, Any]]:
+        """Call `once(seed)` for every seed that is not stored yet, store each outcome at once; return what they chose.
+
+        While `once` runs, `self.rows[-1]["chosen"]` says what the seeds before it chose.
+        """
         fingerprint = source_hash(row.sources)
         entry = {
             "method": row.method, "variant": None, "ablation": row.ablation, "config": row.config,
@@ -199,6 +202,7 @@ class Recipe:
                 f"{row.method} {row.ablation or ''} ({row.config}), seed {seed}: {shown}  {outcome.chosen}", flush=True
             )
         self._write()
+        return entry["chosen"]
 
     def _add(self, entry: dict[str, Any], seed: int, outcome: Outcome) -> None:
         from xmrlib.evaluate import over_seeds
@@ -285,9 +289,10 @@ def train_and_report(
     model = (
         candidates[0] if len(candidates) == 1 else max(candidates, key=lambda model: _on_validation(model, data.val))
     )
-    chosen = {name: value for name, value in model.facts.items() if name != "validation_score"}
-    if len(candidates) > 1:
-        chosen |= {"standardise": model.config.standardise}
+    chosen = {name: model.facts[name] for name in model.facts if name not in ("validation_score", "sizes")}
+    for name, value in vars(model.config).items():
+        if any(getattr(other.config, name) != value for other in candidates):
+            chosen[name] = value
     seconds = (time.process_time() - start) / len(candidates)
     if learn_from == "refit":
         model = type(model)(replace(model.config, **chosen)).fit(both)

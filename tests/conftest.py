@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # for typecheck.py
 # Annotations cost nothing at run time; here each call is checked against them.
@@ -23,3 +24,11 @@ def own_cache(tmp_path_factory):
     os.environ.pop("XMR_CACHE")
     if before is not None:
         os.environ["XMR_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def gpu_by_request_only(request, monkeypatch):
+    """The numbers that tests expect are a CPU's; a GPU is there for those that are marked, and hidden from the rest."""
+    if request.node.get_closest_marker("gpu") is None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # for the processes that a test starts
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

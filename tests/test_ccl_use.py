@@ -109,7 +109,7 @@ def test_a_sentence_and_a_picture_are_queries_after_loading(tmp_path):
         ({"scaling": "unit"}, "scaling='unit' is none of 'standard', 'even'"),
         ({"fine_tune": -1.0}, "fine_tune=-1.0 must be 0 or more"),
         ({"fine_tune": 1.0, "feature_dropout": 1.0}, "feature_dropout=1.0 is outside [0, 1)"),
-        ({"labelled": 0}, "labelled=0 must be positive"),
+        ({"labelled": 0}, "labelled=0 fills no batch of 80"),
         ({"feature_dropout": 0.5}, "feature_dropout=0.5 belongs to fine-tuning, and fine_tune=0"),
         ({"classification": -1.0}, "classification=-1.0 must be 0 or more"),
         ({"contrastive": math.nan}, "contrastive=nan must be 0 or more"),

@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "recipes"))
 from common import Outcome, Recipe, code_only, source_hash  # noqa: E402
 
 # Tables of methods; the other files hold copied rows, speed, and how a killed training went on.
-OTHERS = ("published", "benchmarks", "kill_and_resume")
+OTHERS = ("published", "benchmarks", "gpu", "gpu_training", "kill_and_resume")
 RECORDS = sorted(path for path in (ROOT / "results").glob("*.json") if path.stem not in OTHERS)
 MEASURES = {
     f"{measure}_{way}"

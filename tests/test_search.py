@@ -267,6 +267,7 @@ def test_errors_at_the_door(unchecked):
             call()
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_answers_as_the_cpu():
     gallery, wanted = vectors(20_000, dim=64), vectors(50, dim=64, seed=1)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -394,7 +395,8 @@ def test_tensorboard_that_is_not_there_is_named(tmp_path, monkeypatch):
 # -- rates, norms, precision
 
 
-def test_schedules_and_clipping_reach_the_optimiser():
+@pytest.mark.parametrize("writes", [False, True], ids=["backward", "writes .grad itself"])
+def test_schedules_and_clipping_reach_the_optimiser(writes):
     rates, norms = [], []
     net = nn.Linear(2, 1)
     optimiser = torch.optim.SGD(net.parameters(), lr=2.0)
@@ -409,7 +411,11 @@ def test_schedules_and_clipping_reach_the_optimiser():
 
     def step(batch, loop):
         loss = 100 * net(batch["x"]).sum()
-        loop.backward(loss)
+        if writes:
+            for parameter, gradient in zip(net.parameters(), torch.autograd.grad(loss, net.parameters()), strict=True):
+                parameter.grad = gradient
+        else:
+            loop.backward(loss)
         loop.update("net")
         return {"loss": loss}
 
@@ -420,6 +426,25 @@ def test_schedules_and_clipping_reach_the_optimiser():
     assert rates == [2.0, 2.0, 1.0, 1.0, 0.5, 0.5]
     assert max(norms) <= 0.1 + 1e-6
     assert constant(3, 10) == 1 and cosine(2)(1, 10) == 0.5 and cosine()(10, 10) == pytest.approx(0)
+
+
+def test_gradients_that_a_step_writes_itself_are_not_scaled_back():
+    """In fp16 a loss is scaled up before its backward pass; what was written by hand never was."""
+    net = nn.Linear(2, 1, bias=False)
+    before = net.weight.detach().clone()
+    optimiser = torch.optim.SGD([{"params": [net.weight], "initial_lr": 1.0}], lr=1.0)
+    stage = Stage(
+        "s", {"net": net}, {"net": Optimiser(optimiser)}, Table(x=torch.ones(4, 2)), 2, 3, lambda batch, loop: {}
+    )
+
+    class Refusing:
+        def __getattr__(self, name):
+            raise AssertionError(f"a step without a backward pass needs no {name} of the precision")
+
+    loop = train.Loop(types.SimpleNamespace(strategy=Refusing()), Run(device="cpu"), stage, steps=2)
+    net.weight.grad = torch.full_like(net.weight, 0.5)
+    loop.update("net")
+    assert torch.equal(net.weight, before - 0.5)
 
 
 def test_mixed_precision_runs_and_stays_close():

@@ -41,6 +41,7 @@ class Loop:
     steps: int  # in an epoch
     step: int = 0  # of this stage, from 0
     calls: dict[str, int] = field(default_factory=dict)
+    scaled: bool = False  # whether gradients come from `backward`, which in fp16 makes them larger by a factor
 
     @property
     def done(self) -> float:
@@ -64,6 +65,7 @@ class Loop:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of `loss`."""
+        self.scaled = True
         self.fabric.backward(loss / self.run.accumulate)
 
     def update(self, name: str) -> None:
@@ -74,10 +76,16 @@ class Loop:
         entry = self.stage.optimisers[name]
         for group in entry.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * entry.schedule(self.done, self.stage.epochs)
-        average_gradients([p for group in entry.optimiser.param_groups for p in group["params"]])
-        if entry.clip is not None:
-            self.fabric.clip_gradients(nn.Module(), entry.optimiser, max_norm=entry.clip, error_if_nonfinite=False)
-        self.fabric.strategy.optimizer_step(entry.optimiser)
+        parameters = [p for group in entry.optimiser.param_groups for p in group["params"]]
+        average_gradients(parameters)
+        if self.scaled:
+            if entry.clip is not None:
+                self.fabric.clip_gradients(nn.Module(), entry.optimiser, max_norm=entry.clip, error_if_nonfinite=False)
+            self.fabric.strategy.optimizer_step(entry.optimiser)
+        else:  # the step wrote `.grad` itself
+            if entry.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, entry.clip)
+            entry.optimiser.step()
         entry.optimiser.zero_grad()
 
 

@@ -155,10 +155,11 @@ class CCLConfig(NetworkConfig):
         if self.classification == self.contrastive == 0:
             raise ValueError("classification=0 and contrastive=0 leave stage 2 without a loss; set one above 0.")
         sizes = "image_hidden text_hidden code fused separate hidden dim margin pretraining_rate"
-        stages = "pretraining_epochs association_epochs fusion_epochs supervised_epochs"
-        for name in f"{sizes} {stages} {'' if self.labelled is None else 'labelled'}".split():
+        for name in f"{sizes} pretraining_epochs association_epochs fusion_epochs supervised_epochs".split():
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be positive.")
+        if self.labelled is not None and self.labelled < self.batch:
+            raise ValueError(f"labelled={self.labelled} fills no batch of {self.batch}: label more, or lower batch.")
 
     @classmethod
     def paper(cls, **settings: Any) -> CCLConfig:
@@ -168,20 +169,19 @@ class CCLConfig(NetworkConfig):
 
     @classmethod
     def small(cls, **settings: Any) -> CCLConfig:
-        """The sizes of the book on a laptop.
+        """The sizes of the book on a laptop: all layers are fine-tuned in 1 D, which makes up for the short A to C.
 
-        All layers are fine-tuned in 1 D, which makes up for the short A to C; with fine_tune=0 and in the released
-        variant they are not, and train for longer.
+        With fine_tune=0 and in the released variant they are not, and A to C take longer.
         """
-        sizes = {"image_hidden": 256, "text_hidden": 256, "code": 256, "fused": 256, "separate": 256, "hidden": 256}
-        words = {"text_view": "tfidf", "text_parts_options": {"encoder": "tfidf"}, "dim": 128}
+        sizes = dict.fromkeys(("image_hidden", "text_hidden", "code", "fused", "hidden"), 256) | {"dim": 128}
+        words = {"text_view": "tfidf", "text_parts_options": {"encoder": "tfidf"}, "pretraining_rate": 3.0}
         frozen = settings.get("variant") == "released" or settings.get("fine_tune") == 0
         lengths = (10, 10, 10, 20, 20) if frozen else (5, 5, 5, 16, 12)
         names = ("pretraining_epochs", "association_epochs", "fusion_epochs", "supervised_epochs", "epochs")
-        how = {"dropout": 0.5, "pretraining_rate": 3.0} | dict(zip(names, lengths, strict=True))
+        how = {"separate": 256, "dropout": 0.5} if frozen else {"separate": 512, "dropout": 0.3}
         if not frozen:
-            how |= {"learning_rate": 1.5e-3, "scaling": "even", "fine_tune": 1.0, "feature_dropout": 0.5}
-        return cls(**words | sizes | how | settings)
+            how |= {"learning_rate": 1.5e-3, "fine_tune": 1.0, "feature_dropout": 0.5}
+        return cls(**words | sizes | dict(zip(names, lengths, strict=True)) | how | settings)
 
 
 class CCL(EmbeddingNetwork):

@@ -27,7 +27,9 @@ def contrastive_loss(
 
     The sum over B^2 pairs is divided by B, as in the code: twice the batch, twice the loss.
     """
-    distance = torch.cdist(u, v, compute_mode="donot_use_mm_for_euclid_dist")
+    # As matrix products where there are more than 25 rows; what both sides share would cost these their last digits.
+    middle = u.detach().mean(dim=0)
+    distance = torch.cdist(u - middle, v - middle)
     same = labels[:, None] == labels[None]
     return torch.where(same, distance.square(), (margin - distance).clamp_min(0).square()).sum() / (2 * len(u))
 

@@ -122,7 +122,8 @@ class SCANNetwork(nn.Module):
         self, features: Float[Tensor, "image region dim"], mask: Bool[Tensor, "image region"]
     ) -> Float[Tensor, "image region common"]:
         """v: regions in the common space, of unit length; those that `mask` leaves out mean nothing."""
-        return normalize(self.region_layer(self.image_scaling(features)), dim=-1)
+        # In fp16 the length of a vector of zeros, which padding may have, would be lost, and all gradients with it.
+        return normalize(self.region_layer(self.image_scaling(features)).float(), dim=-1)
 
     def texts(
         self, ids: Int[Tensor, "text word"], mask: Bool[Tensor, "text word"]
@@ -131,7 +132,7 @@ class SCANNetwork(nn.Module):
         vectors, order = self.words(ids), reversed_order(mask)
         ahead, _ = self.forwards(vectors)
         back, _ = self.backwards(along(vectors, order))
-        return normalize((ahead + along(back, order)) / 2, dim=-1)
+        return normalize((ahead + along(back, order)).float() / 2, dim=-1)
 
     def scores(
         self,

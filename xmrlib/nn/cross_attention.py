@@ -87,7 +87,7 @@ def cross_attention_scores(
     lambda_lse            factor inside the log-sum-exp; by default 6 (t2i), 5 (i2t)
     top                   for "top": how many (int), or the fraction of the asking items, rounded up (float)
     memory                bytes that a tile works in, but at least one pair's; by default 8 MB on a CPU, 1 GB on a GPU
-    compiled              let `torch.compile` fuse the passes over a tile: no gain on a CPU, not yet measured on a GPU
+    compiled              let `torch.compile` fuse the passes over a tile: no gain on a CPU, some on a GPU
 
     Padding has no influence, whatever it holds, NaN included. Affinities are inner products: cosines, as in the paper,
     if the features have unit length. All after them is in float32 at least, under autocast too. Without gradients

@@ -129,12 +129,12 @@ class RBM(nn.Module):
             return torch.bernoulli(mean)
         if self.kind == "gaussian":
             return mean + torch.randn_like(mean)
-        drawn = torch.zeros_like(mean)
-        words = data.sum(dim=-1).round().long().clamp_min(1)
-        for row, number in enumerate(words.tolist()):
-            picked = torch.multinomial(mean[row], number, replacement=True)
-            drawn[row].scatter_add_(0, picked, torch.ones_like(picked, dtype=mean.dtype))
-        return drawn
+        # As many words as the text has; the released code's texts all have 100, so that no length leaves the device.
+        words = data.sum(dim=-1, keepdim=True).round()
+        most = int(COUNTS) if self.released else max(int(words.max()), 1)
+        picked = torch.multinomial(mean.clamp_min(1e-20), most, replacement=True)
+        counted = (torch.arange(most, device=mean.device) < words).to(mean.dtype)
+        return torch.zeros_like(mean).scatter_add_(1, picked, counted)
 
     def _add_statistics(self, v: Tensor, h: Tensor, weight: float) -> None:
         """Add `weight` times the gradient of the summed free energy at v, whose hidden probabilities are h."""
