@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from benchmarks import evaluate, run, search, worker
+import xmrlib
+from benchmarks import evaluate, run, search, training, worker
 
 NEEDS = {"torchmetrics": "torchmetrics", "pytorch-metric-learning": "pytorch_metric_learning", "faiss, flat": "faiss"}
 # torchmetrics drops relevant items whose score is not above 0.
@@ -68,3 +69,20 @@ def test_memory_is_seen():
         block = bytearray(80_000_000)
         block[::4096] = b"x" * len(block[::4096])
     assert 60 < peak.megabytes < 200
+
+
+def test_training_steps_are_timed_beside_their_floor(tmp_path, monkeypatch):
+    output = tmp_path / "training.json"
+    words = ["training", "DSCMR", "--small", "--batches", "8", "--device", "cpu", "--precision", "fp32"]
+    monkeypatch.setattr("sys.argv", [*words, "--output", str(output)])
+    monkeypatch.setattr(training, "IMAGE", 32)
+    monkeypatch.setattr(training, "WORDS", 16)
+    assert training.main() == 0
+    (row,) = json.loads(output.read_text())["rows"]
+    assert row["method"] == row["stage"] == "DSCMR" and row["batch"] == 8
+    config = xmrlib.DSCMRConfig.small()
+    weights = (32 + 16) * config.hidden + config.hidden * config.dim  # the second layer is shared
+    # Forwards, and backwards to the weights and (not below the first layers) to what came in; the rest is less.
+    least = 2 * 8 * (2 * (32 + 16) * config.hidden + 3 * 2 * config.hidden * config.dim)
+    assert weights < row["parameters"] and least <= row["operations"] < 1.2 * least
+    assert row["floor_ms"] == max(row["arithmetic_ms"], row["memory_ms"]) < row["loop_ms"]
