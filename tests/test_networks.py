@@ -19,6 +19,7 @@ from xmrlib.methods import (
     ACMR,
     CCL,
     DSCMR,
+    MCSM,
     SCAN,
     VSE,
     ACMRConfig,
@@ -26,6 +27,7 @@ from xmrlib.methods import (
     CorrAE,
     CorrAEConfig,
     DSCMRConfig,
+    MCSMConfig,
     SCANConfig,
     VSEConfig,
 )
@@ -45,6 +47,8 @@ LEARNT = {"epochs": 60, "batch": 8, "learning_rate": 1e-2}
 PARTS = {"text_options": {"min_count": 1}, "text_parts_options": {"encoder": "bow", "options": {"min_count": 1}}}
 STAGES = {"pretraining_epochs": 3, "association_epochs": 3, "fusion_epochs": 3, "supervised_epochs": 20}
 LAYERS = dict.fromkeys(("image_hidden", "text_hidden", "code", "fused", "separate", "hidden", "dim"), 16)
+SEQUENCES = {"image_regions": "regions", "text_options": {"min_count": 1}, "text_whole_options": {"min_count": 1}}
+SEGMENTS = {"kernels": (2,), "maps": (12,), "pools": (2,), "image_hidden": 12, "text_hidden": 12, "dropout": 0.0}
 NETWORKS = {
     "corr_ae": (CorrAE, CorrAEConfig, VECTORS | {"code": 16}),
     "dscmr": (DSCMR, DSCMRConfig, VECTORS | {"hidden": 16, "dim": 16, "scaling": "standard"}),
@@ -52,6 +56,11 @@ NETWORKS = {
     "vse": (VSE, VSEConfig, WORDS | {"image_view": "vector"}),
     "scan": (SCAN, SCANConfig, WORDS),
     "ccl": (CCL, CCLConfig, PARTS | STAGES | LAYERS | {"image_view": "vector", "image_parts": "regions"}),
+    "mcsm": (
+        MCSM,
+        MCSMConfig,
+        SEQUENCES | SEGMENTS | {"image_view": "vector", "word_dim": 8, "dim": 16, "differ_in": "image"},
+    ),
 }
 CLOSE = {
     "ccl": 1e-3
@@ -289,7 +298,7 @@ def test_networks_of_classes_need_labels(name):
         model(name).fit(pairs(classes=1))
 
 
-@pytest.mark.parametrize("name", ["corr_ae", "vse", "scan"])
+@pytest.mark.parametrize("name", ["corr_ae", "vse", "scan", "mcsm"])
 def test_networks_of_pairs_need_no_labels_and_are_chosen_by_recall(name):
     data = pairs(labels=False, texts_each=2)
     fitted = model(name).fit(data, val=data)

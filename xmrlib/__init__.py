@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         CCA,
         CCL,
         DSCMR,
+        MCSM,
         SCAN,
         VSE,
         ACMRConfig,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         DSCMRConfig,
         KernelCCA,
         KernelCCAConfig,
+        MCSMConfig,
         SCANConfig,
         SemanticMatching,
         SemanticMatchingConfig,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = ("data", "evaluate", "features", "methods", "plot", "search")
-_CLASSES = ("CCA", "KernelCCA", "SemanticMatching", "CorrAE", "DSCMR", "ACMR", "VSE", "SCAN", "CCL")
+_CLASSES = ("CCA", "KernelCCA", "SemanticMatching", "CorrAE", "DSCMR", "ACMR", "VSE", "SCAN", "CCL", "MCSM")
 _METHODS = tuple(name + end for name in _CLASSES for end in ("", "Config"))
 
 __all__ = ["Run", "choose", *_MODULES, *_METHODS]

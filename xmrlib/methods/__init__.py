@@ -12,6 +12,7 @@ from xmrlib.methods.ccl import CCL, CCLConfig
 from xmrlib.methods.corr_ae import CorrAE, CorrAEConfig
 from xmrlib.methods.dscmr import DSCMR, DSCMRConfig
 from xmrlib.methods.kernel_cca import KernelCCA, KernelCCAConfig
+from xmrlib.methods.mcsm import MCSM, MCSMConfig
 from xmrlib.methods.scan import SCAN, SCANConfig
 from xmrlib.methods.semantic import SemanticMatching, SemanticMatchingConfig
 from xmrlib.methods.vse import VSE, VSEConfig
@@ -27,6 +28,7 @@ METHODS: dict[str, type[Method]] = {
     "vse": VSE,
     "scan": SCAN,
     "ccl": CCL,
+    "mcsm": MCSM,
 }
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "CCA",
     "CCL",
     "DSCMR",
+    "MCSM",
     "METHODS",
     "SCAN",
     "VSE",
@@ -47,6 +50,7 @@ __all__ = [
     "EmbeddingMethod",
     "KernelCCA",
     "KernelCCAConfig",
+    "MCSMConfig",
     "Method",
     "MethodConfig",
     "SCANConfig",

@@ -180,7 +180,7 @@ class CCLConfig(NetworkConfig):
         names = ("pretraining_epochs", "association_epochs", "fusion_epochs", "supervised_epochs", "epochs")
         how = {"separate": 256, "dropout": 0.5} if frozen else {"separate": 512, "dropout": 0.3}
         if not frozen:
-            how |= {"learning_rate": 1.5e-3, "fine_tune": 1.0, "feature_dropout": 0.5}
+            how |= {"learning_rate": 1.5e-3, "fine_tune": 1.0, "feature_dropout": 0.6}
         return cls(**words | sizes | dict(zip(names, lengths, strict=True)) | how | settings)
 
 
