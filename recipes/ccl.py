@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from common import Outcome, Recipe, Row, train_and_report
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 SEEDS = (0, 1, 2, 3, 4)
 SHARED = ("recipes/ccl.py", "recipes/rows.py")
-SCALINGS = ("standard", "even")  # as semantic matching chooses its own; here once, with the first seed, for all rows
-# What each ablation sets; all else is as the full method has it, and no setting is chosen for a row by itself.
+SCALINGS = ("standard", "even")  # each row chooses with its first seed, as semantic matching does with every seed
+# What each ablation sets; all else is as the full method has it.
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "frozen": {"fine_tune": 0.0},  # A to C stay as they are in 1 D, and train for longer
     "coarse": {"grains": "coarse"},
@@ -81,25 +80,17 @@ def ccl_rows(
         tuple(cut),
         lambda seed: fitted(CorrAE, CorrAEConfig.small(**views, seed=seed), cut[seed]),
     )
-    settings = {**views, **(settings or {})}
+    for name in ("ccl", *ablations):
+        config = {**views, **(settings or {}), **ABLATIONS.get(name, {})}
 
-    def ccl(seed: int) -> Outcome:
-        if seed == next(iter(cut)):
-            return train_and_report(
-                [CCL(CCLConfig.small(**settings, scaling=how, seed=seed)) for how in SCALINGS], cut[seed]
-            )
-        known = recipe.rows[-1]["chosen"][0]["scaling"]
-        return fitted(CCL, CCLConfig.small(**settings, scaling=known, seed=seed), cut[seed])
+        def ccl(seed: int, config: Mapping[str, Any] = config) -> Outcome:
+            if seed == next(iter(cut)):
+                candidates = [CCL(CCLConfig.small(**config, scaling=how, seed=seed)) for how in SCALINGS]
+                return train_and_report(candidates, cut[seed])
+            known = recipe.rows[-1]["chosen"][0]["scaling"]
+            return fitted(CCL, CCLConfig.small(**config, scaling=known, seed=seed), cut[seed])
 
-    settings["scaling"] = recipe.run(rows["ccl"], tuple(cut), ccl)[0]["scaling"]
-    for other in ("cca", "semantic", "corr_ae"):
-        recipe.compare(rows["ccl"], rows[other])
-    for name in ablations:
-        config = CCLConfig.small(**{**settings, **ABLATIONS[name]})
-        recipe.run(
-            rows[name],
-            tuple(cut),
-            lambda seed, config=config: fitted(CCL, replace(config, seed=seed), cut[seed]),
-        )
-        recipe.compare(rows["ccl"], rows[name])
+        recipe.run(rows[name], tuple(cut), ccl)
+        for other in ("cca", "semantic", "corr_ae") if name == "ccl" else (name,):
+            recipe.compare(rows["ccl"], rows[other])
     return rows
