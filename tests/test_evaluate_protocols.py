@@ -207,6 +207,21 @@ def test_report_reads_well():
     assert json.loads(report.to_json())["metrics"] == report.metrics
 
 
+def test_report_of_two_matrices_takes_each_direction_from_its_own():
+    pairs, scores = toy(twins=True)
+    noise = np.random.default_rng(2).standard_normal(scores.shape).astype(np.float32)
+    for_images, for_texts = scores + noise, scores - noise
+    both = evaluate.report((for_images, for_texts), pairs, samples=50)
+    first, second = (evaluate.report(part, pairs, samples=50) for part in (for_images, for_texts))
+    for name, value in both.metrics.items():
+        if name.endswith("i2t"):
+            assert value == first.metrics[name] and both.intervals[name] == first.intervals[name]
+        elif name.endswith("t2i"):
+            assert value == second.metrics[name]
+    assert first.metrics["map_i2t"] != second.metrics["map_i2t"]
+    assert both.metrics["map_avg"] == pytest.approx((both.metrics["map_i2t"] + both.metrics["map_t2i"]) / 2)
+
+
 def test_report_without_labels_or_twins():
     pairs, scores = toy(labels=False)
     report = evaluate.report(scores, pairs, samples=50)
@@ -246,6 +261,8 @@ def test_compare_over_queries_and_seeds():
 
 def test_report_errors(unchecked):
     pairs, scores = toy()
+    with pytest.raises(ValueError, match=r"shape \(60, 60\), but toy has 60 images and 120 texts"):
+        evaluate.report((scores, scores[:, :60]), pairs)
     with pytest.raises(ValueError, match=r"shape \(60, 60\), but toy has 60 images and 120 texts"):
         evaluate.report(scores[:, :60], pairs)
     with pytest.raises(ValueError, match="protocol='best'"):

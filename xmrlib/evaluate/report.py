@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xmrlib.data.pairs import Pairs
 
 Protocol = Literal["honest", "authors"]
+Scores = Float[Tensor, "image text"] | Float[np.ndarray, "image text"]
 TIE_RULE = {"honest": "expected", "authors": "index"}
 TIE_WORDS = {"expected": "expectation over a random order of tied items", "index": "tied items in index order"}
 DIRECTIONS = ("i2t", "t2i")
@@ -30,7 +31,7 @@ DIRECTIONS = ("i2t", "t2i")
 
 @dataclass(frozen=True)
 class Report:
-    """What one matrix of similarities scores on one set of pairs.
+    """What similarities score on one set of pairs.
 
     metrics    value by measure, named as in the recorded results: map_i2t, map_t2i, map_avg, r1_i2t, ..., twin_t2i
     intervals  (low, high) of each measure
@@ -128,7 +129,7 @@ def _title(measure: str) -> str:
 
 
 def report(
-    scores: Float[Tensor, "image text"] | Float[np.ndarray, "image text"],
+    scores: Scores | tuple[Scores, Scores],
     pairs: Pairs,
     protocol: Protocol = "honest",
     ks: Sequence[int] = (1, 5, 10),
@@ -138,7 +139,8 @@ def report(
 ) -> Report:
     """Everything that `scores` and `pairs` allow: MAP with labels, Recall@K, median rank, twins where there are some.
 
-    scores    (image, text) similarities of all images and texts of `pairs`
+    scores    (image, text) similarities of all images and texts of `pairs`; or two such matrices, one for images that
+              ask and one for texts, of a method whose scores depend on who asks
     protocol  "honest": tied items in expectation. "authors": tied items in index order, as the released evaluations
               have it; whatever else the authors did (standardising, choosing on the test set) happened before `scores`
     samples   draws of the bootstrap
@@ -147,13 +149,16 @@ def report(
     """
     if protocol not in TIE_RULE:
         raise ValueError(f'protocol={protocol!r} is unknown; choose "honest" or "authors".')
-    scores = as_matrix(scores, "scores", ("image", "text"))
     images, texts = len(pairs.images), len(pairs.texts)
-    if tuple(scores.shape) != (images, texts):
-        raise ValueError(
-            f"scores have shape {tuple(scores.shape)}, but {pairs.name} has {images} images and {texts} texts. Were "
-            "they made with the same split?"
-        )
+    asked = [
+        as_matrix(part, "scores", ("image", "text")) for part in (scores if isinstance(scores, tuple) else (scores,))
+    ]
+    for part in asked:
+        if tuple(part.shape) != (images, texts):
+            raise ValueError(
+                f"scores have shape {tuple(part.shape)}, but {pairs.name} has {images} images and {texts} texts. Were "
+                "they made with the same split?"
+            )
     ties, notes = TIE_RULE[protocol], []
     image_of_text = np.asarray(pairs.image_of_text)
     by_image = {"i2t": np.arange(images), "t2i": image_of_text}
@@ -168,18 +173,19 @@ def report(
     if pairs.labels is None:
         notes.append("no class labels: MAP is not defined, only Recall@K")
     else:
-        found = map_all(scores, pairs.labels, pairs.text_labels, ties)
-        note("map", found.ap_i2t, found.ap_t2i, chance(pairs.labels, pairs.text_labels))
-    places = recall(scores, pairs.image_of_text, ks, ties)
+        found = [map_all(part, pairs.labels, pairs.text_labels, ties) for part in asked]
+        note("map", found[0].ap_i2t, found[-1].ap_t2i, chance(pairs.labels, pairs.text_labels))
+    found = [recall(part, pairs.image_of_text, ks, ties) for part in asked]
+    of_images, of_texts = found[0].places_i2t, found[-1].places_t2i
     for k in ks:
         by_chance = chance_recall(pairs.image_of_text, images, k)
-        note(f"r{k}", places.places_i2t.within(k), places.places_t2i.within(k), by_chance)
+        note(f"r{k}", of_images.within(k), of_texts.within(k), by_chance)
     by_chance = chance_median_rank(pairs.image_of_text, images)
-    note("medr", places.places_i2t.expected(), places.places_t2i.expected(), by_chance)
+    note("medr", of_images.expected(), of_texts.expected(), by_chance)
     twin = twin_rows(pairs)
     if twin is not None:
-        found = twin_accuracy(scores, pairs.image_of_text, twin)
-        values["twin"] = {"i2t": found.per_image, "t2i": found.per_text}
+        found = [twin_accuracy(part, pairs.image_of_text, twin) for part in asked]
+        values["twin"] = {"i2t": found[0].per_image, "t2i": found[-1].per_text}
         # Both scenes of a pair of twins are one draw: their choices are made among the same four scores.
         pair = np.where(twin >= 0, np.minimum(twin, np.arange(images)), np.arange(images))
         clusters["twin"] = {"i2t": pair, "t2i": pair[image_of_text]}
