@@ -57,6 +57,12 @@ METHOD_SOURCES = {
         "xmrlib/features/sequences.py",
         *NETWORK_SOURCES,
     ),
+    "MCSM": (
+        *(f"xmrlib/methods/mcsm{part}.py" for part in ("", "_config", "_fusion", "_network", "_training")),
+        "xmrlib/features/words.py",
+        *NETWORK_SOURCES,
+        *WORD_SOURCES,
+    ),
     "DSCMR": ("xmrlib/methods/dscmr.py", *NETWORK_SOURCES),
     "ACMR": ("xmrlib/methods/acmr.py", *NETWORK_SOURCES),
     "VSE": ("xmrlib/methods/vse.py", *NETWORK_SOURCES, *WORD_SOURCES),

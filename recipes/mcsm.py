@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
 from common import Outcome, Recipe, Row, train_and_report
 from rows import scaled_or_not
 
 from xmrlib import CCA, MCSM, CCAConfig, MCSMConfig, SemanticMatching, SemanticMatchingConfig, evaluate
 from xmrlib.methods.mcsm_fusion import best_weight, fuse
+from xmrlib.methods.sides import Views
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +90,11 @@ def mcsm_rows(
     ways |= {how: lambda val, test, data, how=how: (asked(*test, how), {}) for how in FUSIONS}
 
     def weighted(val: tuple, test: tuple, data: Pairs) -> tuple[Any, dict[str, float]]:
-        weight = best_weight(*val, data.val, "adaptive")
+        split = data.val
+        told = Views(
+            None, None, torch.as_tensor(split.image_of_text), torch.as_tensor(split.labels), len(split.classes)
+        )
+        weight = best_weight(*val, told, "adaptive")
         return asked(*test, "adaptive", weight), {"weight": weight}
 
     ways["weighted"] = weighted
