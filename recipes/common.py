@@ -177,8 +177,8 @@ class Recipe:
         sources = (*METHOD_SOURCES[method], *self.sources)
         return Row(method, config, tuple(sorted(set(sources))), ablation)
 
-    def run(self, row: Row, seeds: Sequence[int], once: Callable[[int], Outcome]) -> list[dict[str, Any]]:
-        """Call `once(seed)` for every seed that is not stored yet, store each outcome at once; return what they chose.
+    def run(self, row: Row, seeds: Sequence[int], once: Callable[[int], Outcome]) -> None:
+        """Call `once(seed)` for every seed that is not stored yet, and store each outcome at once.
 
         While `once` runs, `self.rows[-1]["chosen"]` says what the seeds before it chose.
         """
@@ -208,7 +208,6 @@ class Recipe:
                 f"{row.method} {row.ablation or ''} ({row.config}), seed {seed}: {shown}  {outcome.chosen}", flush=True
             )
         self._write()
-        return entry["chosen"]
 
     def _add(self, entry: dict[str, Any], seed: int, outcome: Outcome) -> None:
         from xmrlib.evaluate import over_seeds
