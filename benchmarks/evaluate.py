@@ -125,9 +125,9 @@ def map_floor(data: dict) -> dict:
     return {}
 
 
-def captions(images: int, dim: int, texts: int = 5) -> dict:
+def captions(images: int, dim: int, texts: int = 5, seed: int = 0) -> dict:
     """Unit vectors of images, and `texts` captions near each."""
-    rng = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(seed)
     sides = torch.randn(images, dim, generator=rng)
     near = torch.randn(images * texts, dim, generator=rng) + 0.1 * sides.repeat_interleave(texts, dim=0)
     sides, near = torch.nn.functional.normalize(sides), torch.nn.functional.normalize(near)

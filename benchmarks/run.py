@@ -27,7 +27,13 @@ from benchmarks.evaluate import Task
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results" / "benchmarks.json"
-MODULES = ("benchmarks.evaluate", "benchmarks.search", "benchmarks.cross_attention", "benchmarks.scenes")
+MODULES = (
+    "benchmarks.evaluate",
+    "benchmarks.mcsm",
+    "benchmarks.search",
+    "benchmarks.cross_attention",
+    "benchmarks.scenes",
+)
 OURS = "xmrlib"
 PACKAGES = ("xmrlib", "torch", "numpy", "scikit-learn", "torchmetrics", "pytorch-metric-learning", "faiss-cpu")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 
 import pytest
 
 import xmrlib
-from benchmarks import evaluate, run, search, training, worker
+from benchmarks import evaluate, mcsm, run, search, training, worker
 
 NEEDS = {"torchmetrics": "torchmetrics", "pytorch-metric-learning": "pytorch_metric_learning", "faiss, flat": "faiss"}
 # torchmetrics drops relevant items whose score is not above 0.
@@ -16,9 +17,11 @@ WRONG = {"torchmetrics"}
 TINY = {
     "map": {"images": 90, "dim": 16},
     "recall": {"images": 40, "dim": 16},
+    "mcsm": {"images": 40, "dim": 16},
     "search": {"images": 3000, "dim": 16, "queries": 7},
 }
-METHODS = [(name, task, method) for name, task in (evaluate.TASKS | search.TASKS).items() for method in task.methods]
+TASKS = evaluate.TASKS | mcsm.TASKS | search.TASKS
+METHODS = [(name, task, method) for name, task in TASKS.items() for method in task.methods]
 
 
 @pytest.mark.parametrize(("name", "task", "method"), METHODS, ids=[f"{name}-{method}" for name, _, method in METHODS])
@@ -69,6 +72,19 @@ def test_memory_is_seen():
         block = bytearray(80_000_000)
         block[::4096] = b"x" * len(block[::4096])
     assert 60 < peak.megabytes < 200
+
+
+def test_both_spaces_of_mcsm_and_its_word_cnn_are_timed(tmp_path, monkeypatch):
+    output, small = tmp_path / "training.json", xmrlib.MCSMConfig.small(dim=8, text_whole="cnn", classifier_maps=4)
+    words = ["training", "MCSM", "--batches", "4", "--device", "cpu", "--precision", "fp32", "--output", str(output)]
+    monkeypatch.setattr("sys.argv", words)
+    monkeypatch.setattr(xmrlib.MCSMConfig, "paper", lambda batch: dataclasses.replace(small, batch=batch))
+    for name, size in {"IMAGE": 12, "CELL": 6, "CELLS": 4, "ARTICLE": 20, "ARTICLE_WORDS": 30}.items():
+        monkeypatch.setattr(training, name, size)
+    assert training.main() == 0
+    rows = json.loads(output.read_text())["rows"]
+    assert [row["stage"] for row in rows] == ["text classifier", "visual space", "textual space"]
+    assert all(row["batch"] == 4 and row["floor_ms"] < row["loop_ms"] for row in rows)
 
 
 def test_training_steps_are_timed_beside_their_floor(tmp_path, monkeypatch):

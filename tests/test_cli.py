@@ -158,6 +158,31 @@ def test_methods_of_several_stages_train_evaluate_and_search(xmr, tmp_path):
     assert code == 2 and "correlation=2 is outside [0, 1]" in err
 
 
+def test_scores_that_depend_on_who_asks_are_evaluated_as_they_are_asked(xmr, tmp_path):
+    from xmrlib import MCSM, data, evaluate
+
+    words = ("train", "mcsm", "--data", "scenes", "--data-option", "train=20", "val=8", "test=8", "size=96")
+    small = [
+        "dim=8",
+        "image_hidden=8",
+        "text_hidden=8",
+        "word_dim=8",
+        "kernels=[3]",
+        "maps=[8]",
+        "pools=[2]",
+        "epochs=2",
+        "batch=10",
+    ]
+    code, _, err = xmr(*words, "--texts", "joined", "--out", tmp_path / "run", "--config", *small)
+    assert code == 0, err
+    found = json.loads(xmr("evaluate", tmp_path / "run", "--json")[1])["metrics"]
+    model = MCSM.load(tmp_path / "run/model.safetensors")
+    test = data.load("scenes", train=20, val=8, test=8, size=96).test.with_texts("joined")
+    scores = [model.similarity(test, queries=side) for side in ("images", "texts")]
+    assert found["map_i2t"] == pytest.approx(evaluate.map_all(scores[0], test.labels, test.text_labels).i2t)
+    assert found["map_t2i"] == pytest.approx(evaluate.map_all(scores[1], test.labels, test.text_labels).t2i)
+
+
 def test_the_readers_own_table(xmr, tmp_path):
     from PIL import Image
 

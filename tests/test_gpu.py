@@ -14,6 +14,7 @@ from training_cut import cut_at
 
 from benchmarks.gpu import check
 from xmrlib import evaluate
+from xmrlib.methods import mcsm_both, mcsm_fusion
 from xmrlib.nn.rbm import RBM
 from xmrlib.stages import Run, Stage
 
@@ -78,7 +79,15 @@ def test_a_run_goes_on_where_it_was(name, tmp_path):
         assert torch.allclose(resumed.tensors[key].float(), tensor.float(), rtol=1e-3, atol=1e-4), key
 
 
-SWITCHES = [("ccl", {"variant": "released", "mirror": True}), ("ccl", {"fine_tune": 1.0, "balance": "learned"})]
+WORD_CNN = {"text_whole": "cnn", "classifier_maps": 5, "classifier_epochs": 3, "differ_in": "class"}
+RELEASED = {"variant": "released", "text_length": 16, "word_vectors": "ppmi", "differ_in": "class"}
+SWITCHES = [
+    ("ccl", {"variant": "released", "mirror": True}),
+    ("ccl", {"fine_tune": 1.0, "balance": "learned"}),
+    ("mcsm", WORD_CNN | {"dropout": 0.5}),
+    ("mcsm", RELEASED),
+    ("mcsm", {"negatives": "hardest"}),
+]
 
 
 @pytest.mark.parametrize(("name", "switches"), [*((name, {}) for name in NETWORKS), *SWITCHES])
@@ -97,6 +106,38 @@ def test_no_step_waits_for_the_host(name, switches):
 
     kind = with_steps(NETWORKS[name][0], strict)
     kind(model(name, **switches).config).fit(pairs(16), run=Run(device="cuda", precision="bf16"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("own", [WORD_CNN, RELEASED | WORD_CNN], ids=["paper", "released"])
+def test_spaces_and_attention_of_mcsm_are_the_cpus(own, precision, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # else convolutions have ten bits
+    data = pairs(16)
+    trained = model("mcsm", **own).fit(data, val=pairs(8, seed=5), run=Run(device="cuda", precision=precision))
+    found = []
+    for device in ("cuda", "cpu"):
+        trained.to(device)
+        attended = trained.image_attention(data.images), trained.text_attention(data.texts)
+        found.append((*trained.spaces(data), *attended))
+        for queries in (None, "images", "texts"):
+            assert torch.isfinite(trained.similarity(data, queries=queries)).all()
+    for there, here in zip(*found, strict=True):
+        assert there.device.type == "cpu" and torch.allclose(there, here, atol=1e-4)
+    assert np.isfinite(trained.facts["validation_score"])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_fusion_on_the_device_is_the_cpus(axis, monkeypatch):
+    for module in (mcsm_fusion, mcsm_both):
+        monkeypatch.setitem(module.BLOCK, "cuda", 1000)
+    torch.manual_seed(0)
+    spaces = [tuple(torch.randn(n, 32) for n in (40, 70)) for _ in range(2)]
+    there = [tuple(side.cuda() for side in space) for space in spaces]
+    for how in ("adaptive", "sum", "max", "product"):
+        expected = mcsm_fusion.fuse_embeddings(*spaces, how, axis=axis)
+        both = mcsm_both.fuse_both_ways(*there, how)
+        for fused in (mcsm_fusion.fuse_embeddings(*there, how, axis=axis), both[1 - axis]):
+            assert torch.allclose(fused.cpu(), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_measures_and_search_agree_with_the_cpu():

@@ -248,6 +248,22 @@ def test_eight_pairs_are_learnt_by_heart(name):
         assert recall.i2t[1] == recall.t2i[1] == 1.0
 
 
+def test_half_precision_survives_a_region_of_zeros(monkeypatch):
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision
+
+    def fabric_for(run):
+        scaler = torch.amp.GradScaler("cpu")
+        return Fabric(accelerator="cpu", devices=1, plugins=[MixedPrecision("16-mixed", "cpu", scaler=scaler)])
+
+    monkeypatch.setattr("xmrlib.train.fabric_for", fabric_for)
+    data = pairs()
+    regions = data.images.given["regions"]
+    assert (getattr(regions, "features", regions).abs().sum(dim=-1) == 0).any()
+    scores = model("scan", **LEARNT).fit(data).similarity(data)
+    assert evaluate.recall(scores, data.image_of_text).i2t[1] == 1.0
+
+
 @EACH
 def test_a_seed_fixes_every_bit(name):
     data = pairs(16)

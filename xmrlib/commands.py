@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
+import inspect
 import json
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import xmrlib
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from xmrlib.data.pairs import Pairs
     from xmrlib.methods.base import Method, MethodConfig
 
@@ -126,7 +129,7 @@ def train(options: argparse.Namespace) -> None:
     if rank() > 0:
         return  # the first process speaks and writes for all
     path = model.save(options.out)
-    metrics = {} if val is None else dict(evaluate.report(model.similarity(val), val).metrics)
+    metrics = {} if val is None else dict(evaluate.report(_scores(model, val), val).metrics)
     about = {
         "method": options.method,
         "data": options.data if options.data in _names() else str(Path(options.data).resolve()),
@@ -146,6 +149,13 @@ def train(options: argparse.Namespace) -> None:
     _say(options, about | {"path": str(path)}, "\n".join([*lines, f"saved {path}"]))
 
 
+def _scores(model: Method, pairs: Pairs) -> Tensor | tuple[Tensor, Tensor]:
+    """Similarities as `evaluate.report` takes them: where they depend on who asks, a matrix for each."""
+    if "queries" in inspect.signature(model.similarity).parameters:
+        return tuple(model.similarity(pairs, queries=side) for side in ("images", "texts"))
+    return model.similarity(pairs)
+
+
 def _how(method: type[Method], options: argparse.Namespace) -> dict[str, Any]:
     """For a network: where and how it trains. What is already in the folder goes on."""
     from xmrlib.methods.network import NetworkMethod
@@ -163,7 +173,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
     model, pairs = _trained(options)
     part = _part(pairs, options.split)
-    report = measures.report(model.similarity(part), part, protocol=options.protocol)
+    report = measures.report(_scores(model, part), part, protocol=options.protocol)
     if options.json:
         about = {"model": model.name, "data": pairs.name, "split": options.split, "protocol": options.protocol}
         _print_json(about | {"images": len(part.images), "texts": len(part.texts), "metrics": dict(report.metrics)})

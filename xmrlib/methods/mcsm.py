@@ -27,7 +27,7 @@ from xmrlib.data.pairs import DataError, Pairs
 from xmrlib.features.sequences import Tokens
 from xmrlib.methods.base import retrieval_score
 from xmrlib.methods.mcsm_config import SPACES, MCSMConfig
-from xmrlib.methods.mcsm_fusion import best_weight, fuse, typical_bounds
+from xmrlib.methods.mcsm_fusion import Embedded, best_weight, fuse_embeddings, typical_bounds
 from xmrlib.methods.mcsm_network import MCSMNetwork
 from xmrlib.methods.mcsm_training import RankingTable, classifier_stage, space_stage, starting_vectors
 from xmrlib.methods.network import NetworkConfig, NetworkMethod, parts_of, through
@@ -237,14 +237,15 @@ class MCSM(NetworkMethod):
             images, texts = train.images[:SAMPLE], train.texts[few]
         else:
             images, texts = val.images, val.texts
-        visual, textual = self._similarities(network, images, texts).values()
+        embedded = self._both_sides(network, images, texts)
+        visual, textual = (found[0] @ found[1].T for found in embedded.values())
         bounds = {name: list(typical_bounds(scores)) for name, scores in zip(SPACES, (visual, textual), strict=True)}
         weight = config.weight
         if weight == "validation":
             weight = best_weight(visual, textual, val, config.fusion, self._axes, config.choose_by)
         self._chosen = {"bounds": bounds, "weight": weight}
         if val is not None:
-            fused = self._fused(visual, textual, None, self._chosen)
+            fused = self._fused(embedded, None, self._chosen)
             self._chosen["validation_score"] = retrieval_score(fused, val, config.choose_by)
 
     # -- comparing --------------------------------------------------------------------------------------------------
@@ -262,24 +263,25 @@ class MCSM(NetworkMethod):
             forward = lambda ids, mask: whole(network.classifier.vectors(ids, mask))  # noqa: E731
         return through(space, forward, self._view(self.config.seen(name, side), items))
 
-    def _similarities(
-        self, network: MCSMNetwork, images: Several, texts: Several
-    ) -> dict[str, Float[Tensor, "image text"]]:
-        """The cosines in each space: each item goes through each network once, then all pairs are one product."""
+    def _both_sides(self, network: MCSMNetwork, images: Several, texts: Several) -> dict[str, Embedded]:
+        """Images and texts in each space: each item goes through each network once."""
+        sides = (("image", images), ("text", texts))
         return {
-            name: self._embedded(network, name, "image", images) @ self._embedded(network, name, "text", texts).T
+            name: tuple(self._embedded(network, name, side, items) for side, items in sides)
             for name in self.config.spaces_built
         }
+
+    def _found(self, images: Pairs | ImageInput, texts: TextInput | None) -> dict[str, Embedded]:
+        self._require_fitted()
+        images, texts = self._sides(images, texts)
+        return self._both_sides(self.network, self.image_side.features(images), self.text_side.features(texts))
 
     def spaces(
         self, images: Pairs | ImageInput, texts: TextInput | None = None
     ) -> tuple[Float[Tensor, "image text"] | None, Float[Tensor, "image text"] | None]:
         """(n, m) similarities in the visual and in the textual space; None for a space that there is not."""
-        self._require_fitted()
-        images, texts = self._sides(images, texts)
-        features = self.image_side.features(images), self.text_side.features(texts)
-        found = self._similarities(self.network, *features)
-        return found.get("visual"), found.get("textual")
+        found = self._found(images, texts)
+        return tuple(found[name][0] @ found[name][1].T if name in found else None for name in SPACES)
 
     def similarity(
         self,
@@ -298,23 +300,25 @@ class MCSM(NetworkMethod):
         """
         if queries not in (None, "images", "texts"):
             raise ValueError(f'queries={queries!r} is neither "images" nor "texts", nor None.')
-        visual, textual = self.spaces(images, texts)
-        if self.config.spaces != "both":
-            return textual if visual is None else visual
-        return self._fused(visual, textual, queries, self.facts)
+        found = self._found(images, texts)
+        if len(found) == 1:
+            ((images, texts),) = found.values()
+            return images @ texts.T
+        return self._fused(found, queries, self.facts)
 
     def _fused(
-        self, visual: Tensor, textual: Tensor, queries: str | None, facts: dict[str, Any]
+        self, embedded: dict[str, Embedded], queries: str | None, facts: dict[str, Any]
     ) -> Float[Tensor, "image text"]:
-        how, weight, bounds = self.config.fusion, facts["weight"], None
+        spaces, how, weight, bounds = embedded.values(), self.config.fusion, facts["weight"], None
         axis = 0 if queries == "texts" else 1
         if queries is None and self.config.variant == "released":
-            axis = 1 if visual.shape[1] > 1 else 0
+            axis = 1 if len(embedded["visual"][1]) > 1 else 0
         elif queries is None and how == "rank":
-            return sum(fuse(visual, textual, how, weight, axis) for axis in (0, 1)) / 2
+            by_texts, by_images = (fuse_embeddings(*spaces, how, weight, axis) for axis in (0, 1))
+            return by_texts.add_(by_images).div_(2)
         elif queries is None:
             bounds = tuple(tuple(facts["bounds"][name]) for name in SPACES)
-        return fuse(visual, textual, how, weight, axis, bounds)
+        return fuse_embeddings(*spaces, how, weight, axis, bounds)
 
     def embed_images(self, images: ImageInput, space: str) -> Float[Tensor, "image common"]:
         """(n, d) images in one space, "visual" or "textual", of unit length."""

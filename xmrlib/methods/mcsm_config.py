@@ -199,10 +199,16 @@ class MCSMConfig(NetworkConfig):
 
     @classmethod
     def small(cls, **settings: Any) -> MCSMConfig:
-        """The sizes of the book on a laptop, for descriptions of some sentences."""
-        sizes = {"dim": 256, "image_hidden": 64, "text_hidden": 128, "word_dim": 64, "batch": 64, "epochs": 8}
-        words = {"kernels": (3, 3), "maps": (128, 128), "pools": (2, 2), "classifier_epochs": 10}
+        """The sizes of the book on a laptop, for descriptions of some sentences: short trainings on few pairs.
+
+        So the paper variant draws its right partners from the class in both spaces, lets word vectors begin at what the
+        training texts say of their company, and has LSTMs of one layer. `positives="pair"` needs no classes.
+        """
+        sizes = {"dim": 256, "image_hidden": 64, "text_hidden": 128, "word_dim": 64, "batch": 64, "epochs": 10}
+        words = {"kernels": (3,), "maps": (128,), "pools": (2,), "word_vectors": "ppmi", "classifier_epochs": 10}
         how = {"learning_rate": 1e-3, "scaling": "standard", "dropout": 0.3}
         if settings.get("variant") == "released":
-            words |= {"text_length": 100}
+            how |= {"text_length": 100}
+        else:
+            how |= {"layers": 1, "positives": "class"}
         return cls(**sizes | words | how | settings)

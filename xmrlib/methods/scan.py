@@ -45,6 +45,9 @@ DEVIATIONS = (
 )
 
 
+SHORTEST = 1e-3  # a vector shorter than this is divided by this in place of its length
+
+
 @dataclass(frozen=True)
 class SCANConfig(NetworkConfig):
     """What SCAN must be told; the defaults are those of the released code for Flickr30K.
@@ -122,8 +125,8 @@ class SCANNetwork(nn.Module):
         self, features: Float[Tensor, "image region dim"], mask: Bool[Tensor, "image region"]
     ) -> Float[Tensor, "image region common"]:
         """v: regions in the common space, of unit length; those that `mask` leaves out mean nothing."""
-        # In fp16 the length of a vector of zeros, which padding may have, would be lost, and all gradients with it.
-        return normalize(self.region_layer(self.image_scaling(features)).float(), dim=-1)
+        # A region of zeros has no direction. Divided by next to nothing, its gradient would be more than fp16 holds.
+        return normalize(self.region_layer(self.image_scaling(features)).float(), dim=-1, eps=SHORTEST)
 
     def texts(
         self, ids: Int[Tensor, "text word"], mask: Bool[Tensor, "text word"]
@@ -132,7 +135,7 @@ class SCANNetwork(nn.Module):
         vectors, order = self.words(ids), reversed_order(mask)
         ahead, _ = self.forwards(vectors)
         back, _ = self.backwards(along(vectors, order))
-        return normalize((ahead + along(back, order)).float() / 2, dim=-1)
+        return normalize((ahead + along(back, order)).float() / 2, dim=-1, eps=SHORTEST)
 
     def scores(
         self,
