@@ -34,7 +34,7 @@ MEASURES = {
     "pointing_regions": "pointing, regions",
     "pointing_words": "pointing, words",
     "pointing_relations": "pointing, relations",
-    "probe_accuracy": "modality told apart",
+    "probe_accuracy": "probe, accuracy",
 }
 
 SETTINGS = "features and settings"
