@@ -87,6 +87,9 @@ SWITCHES = [
     ("mcsm", WORD_CNN | {"dropout": 0.5}),
     ("mcsm", RELEASED),
     ("mcsm", {"negatives": "hardest"}),
+    ("cmgans", {"variant": "released", "label_smoothing": 0.1}),
+    ("cmgans", {"encoder": "conv", "image_view": "regions", "text_view": "tokens", "text_options": {"min_count": 1}}),
+    ("cmgans", {"spectral_norm": True, "r1": 0.1, "game": "minimax", "reconstruction": 1.0, "classifier": "shared"}),
 ]
 
 

@@ -24,6 +24,8 @@ from xmrlib.methods import (
     VSE,
     ACMRConfig,
     CCLConfig,
+    CMGANs,
+    CMGANsConfig,
     CorrAE,
     CorrAEConfig,
     DSCMRConfig,
@@ -49,6 +51,9 @@ STAGES = {"pretraining_epochs": 3, "association_epochs": 3, "fusion_epochs": 3, 
 LAYERS = dict.fromkeys(("image_hidden", "text_hidden", "code", "fused", "separate", "hidden", "dim"), 16)
 SEQUENCES = {"image_regions": "regions", "text_options": {"min_count": 1}, "text_whole_options": {"min_count": 1}}
 SEGMENTS = {"kernels": (2,), "maps": (12,), "pools": (2,), "image_hidden": 12, "text_hidden": 12, "dropout": 0.0}
+# Discriminators that keep up with eight pairs, and a game that leaves the classes room.
+PLAYERS = {"discriminator_steps": 3, "generator_steps": 1, "inter": 0.5, "semantic": 5.0, "classifier": "shared"}
+PLAYERS |= {"scaling": "standard"}
 NETWORKS = {
     "corr_ae": (CorrAE, CorrAEConfig, VECTORS | {"code": 16}),
     "dscmr": (DSCMR, DSCMRConfig, VECTORS | {"hidden": 16, "dim": 16, "scaling": "standard"}),
@@ -61,6 +66,7 @@ NETWORKS = {
         MCSMConfig,
         SEQUENCES | SEGMENTS | {"image_view": "vector", "word_dim": 8, "dim": 16, "differ_in": "image"},
     ),
+    "cmgans": (CMGANs, CMGANsConfig, VECTORS | PLAYERS | {"hidden": 16, "dim": 8, "inter_hidden": 32}),
 }
 CLOSE = {
     "ccl": 1e-3
@@ -306,7 +312,7 @@ def test_padding_at_the_end_changes_nothing(name):
     assert torch.allclose(short, long, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["dscmr", "acmr", "ccl"])
+@pytest.mark.parametrize("name", ["dscmr", "acmr", "ccl", "cmgans"])
 def test_networks_of_classes_need_labels(name):
     with pytest.raises(DataError, match="learns from classes; made has no labels. Use CCA"):
         model(name).fit(pairs(labels=False))

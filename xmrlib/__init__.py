@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         ACMRConfig,
         CCAConfig,
         CCLConfig,
+        CMGANs,
+        CMGANsConfig,
         CorrAE,
         CorrAEConfig,
         DSCMRConfig,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = ("data", "evaluate", "features", "methods", "plot", "search")
-_CLASSES = ("CCA", "KernelCCA", "SemanticMatching", "CorrAE", "DSCMR", "ACMR", "VSE", "SCAN", "CCL", "MCSM")
+_CLASSES = ("CCA", "KernelCCA", "SemanticMatching", "CorrAE", "DSCMR", "ACMR", "VSE", "SCAN", "CCL", "MCSM", "CMGANs")
 _METHODS = tuple(name + end for name in _CLASSES for end in ("", "Config"))
 
 __all__ = ["Run", "choose", *_MODULES, *_METHODS]

@@ -21,7 +21,7 @@ import xmrlib
 from xmrlib import commands
 
 # As in xmrlib.methods.METHODS, whose import would take longer than all else that `xmr --help` does.
-METHODS = ("cca", "kernel_cca", "semantic_matching", "corr_ae", "dscmr", "acmr", "vse", "scan", "ccl", "mcsm")
+METHODS = ("cca", "kernel_cca", "semantic_matching", "corr_ae", "dscmr", "acmr", "vse", "scan", "ccl", "mcsm", "cmgans")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

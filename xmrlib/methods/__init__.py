@@ -9,6 +9,7 @@ from xmrlib.methods.acmr import ACMR, ACMRConfig
 from xmrlib.methods.base import EmbeddingMethod, Method, MethodConfig, read_checkpoint
 from xmrlib.methods.cca import CCA, CCAConfig
 from xmrlib.methods.ccl import CCL, CCLConfig
+from xmrlib.methods.cmgans import CMGANs, CMGANsConfig
 from xmrlib.methods.corr_ae import CorrAE, CorrAEConfig
 from xmrlib.methods.dscmr import DSCMR, DSCMRConfig
 from xmrlib.methods.kernel_cca import KernelCCA, KernelCCAConfig
@@ -29,6 +30,7 @@ METHODS: dict[str, type[Method]] = {
     "scan": SCAN,
     "ccl": CCL,
     "mcsm": MCSM,
+    "cmgans": CMGANs,
 }
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "ACMRConfig",
     "CCAConfig",
     "CCLConfig",
+    "CMGANs",
+    "CMGANsConfig",
     "CheckpointError",
     "CorrAE",
     "CorrAEConfig",
