@@ -29,10 +29,11 @@ from torch import Tensor
 from xmrlib.data.pairs import DataError, Pairs
 from xmrlib.features.sequences import Tokens
 from xmrlib.methods.cmgans_config import CMGANsConfig
-from xmrlib.methods.cmgans_network import SIDES, Cells, CMGANsNetwork
+from xmrlib.methods.cmgans_network import SIDES, Cells, CMGANsNetwork, Pictures
 from xmrlib.methods.cmgans_training import GameTable, game_stage
 from xmrlib.methods.mcsm_training import starting_vectors
 from xmrlib.methods.network import EmbeddingNetwork, InputScaling, NetworkConfig, parts_of, through
+from xmrlib.methods.pictures import PictureMethod, before_training
 from xmrlib.methods.sides import ImageInput, ImageSide, Kind, TextInput, TextSide, Views
 from xmrlib.stages import Run, Stage
 
@@ -47,7 +48,7 @@ DEVIATIONS = (
         "features of images",
         "VGG-19, part of the generator",
         "fc7 of VGG-19, fixed",
-        '`encoder`: fixed, or "conv", a convolution over the cells of a fixed network',
+        '`encoder`: fixed; "conv", a convolution over the cells of a fixed network; with `backbone_rate`, all trained',
     ),
     ("features of texts", "a word-CNN, part of the generator", "those of a word-CNN, fixed", "`encoder`: either"),
     (
@@ -82,7 +83,7 @@ DEVIATIONS = (
 )
 
 
-class CMGANs(EmbeddingNetwork):
+class CMGANs(PictureMethod, EmbeddingNetwork):
     """Cross-modal generative adversarial networks: both sides in one space, which the classes shape too."""
 
     Config: ClassVar[type[NetworkConfig]] = CMGANsConfig
@@ -92,9 +93,9 @@ class CMGANs(EmbeddingNetwork):
         self._word_vectors: Tensor | None = None
 
     @property
-    def image_kind(self) -> Kind:
-        """A vector, or the cells or regions of a picture."""
-        return "regions" if self.config.encoder == "conv" else "vector"
+    def image_kind(self) -> Kind | dict[str, Kind]:
+        """A vector, the cells or regions of a picture, or the picture for a backbone that is trained."""
+        return self.config.image_kind
 
     @property
     def text_kind(self) -> Kind:
@@ -150,10 +151,11 @@ class CMGANs(EmbeddingNetwork):
         config, features = self.config, {side: network.generators[side].features for side in SIDES}
         if self._word_vectors is not None:
             features["text"].words.start(self._word_vectors)
-        if isinstance(features["image"], Cells):
-            features["image"].scaling.fit(train.images.features[train.images.mask])
+        below, images = features["image"], train.images
+        if isinstance(below, Pictures):
+            below.scaling.fit(before_training(network, below.trunk, images.views[0]))
         else:
-            features["image"].fit(train.images)
+            (below.scaling if isinstance(below, Cells) else below).fit(before_training(network, None, images))
         if isinstance(features["text"], InputScaling):
             features["text"].fit(train.texts)
         group = train.text_labels if self._differ_in(train.labels) == "class" else train.image_of_text

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from xmrlib.methods.network import NetworkConfig
+from xmrlib.methods.pictures import check_trunk
+from xmrlib.methods.sides import Kind
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,9 @@ class CMGANsConfig(NetworkConfig):
     encoder        what h is: "features", a vector of each side as it comes; "words", texts through a word-CNN that is
                    trained with the rest (text_view="tokens"); "conv", images through a convolution over their cells
                    (image_view="grid") as well
+    backbone_rate  with "conv": learning rate of the backbone, which then is a part of the generator and sees pictures
+                   of `backbone_size` pixels a side. image_view="whole" takes its vector in place of the convolution
+                   over cells: of VGG-19, fc7, which is h in the paper. None: it is fixed, its cells are computed once
     scaling        of vectors and cells: "none", "unit" length, or "standard" (mean 0 and variance 1 a column)
     word_dim, word_vectors, text_widths, text_maps   of the word-CNN: length of a word's vector; where it begins,
                    "random", "ppmi" (fitted on the training texts), "glove" or a file; the words that each convolution
@@ -52,6 +57,8 @@ class CMGANsConfig(NetworkConfig):
     learning_rate: float = 1e-3
     variant: Literal["paper", "released"] = "paper"
     encoder: Literal["features", "words", "conv"] = "features"
+    backbone_rate: float | None = None
+    backbone_size: int = 224
     scaling: Literal["none", "unit", "standard"] = "none"
     word_dim: int = 300
     word_vectors: str = "random"
@@ -112,6 +119,12 @@ class CMGANsConfig(NetworkConfig):
             raise ValueError(f"text_widths={self.text_widths}: give at least one width, and none below 1.")
         if self.batch < 2:
             raise ValueError(f"batch={self.batch} leaves batch norm nothing to average; set 2 or more.")
+        if self.backbone_rate is not None and self.encoder != "conv":
+            raise ValueError(
+                f"backbone_rate={self.backbone_rate} trains the backbone, and encoder={self.encoder!r} takes its "
+                'features as they come. Set encoder="conv", or leave backbone_rate out.'
+            )
+        check_trunk(self, {"image_view": "whole" if self.image_view == "whole" else "grid"})
         self._check_losses()
 
     def _check_losses(self) -> None:
@@ -130,6 +143,13 @@ class CMGANsConfig(NetworkConfig):
                 'sampling by classes puts two classes in every place of a batch, and differ_in="image" asks for less. '
                 'Set sampling="pairs", or leave differ_in out.'
             )
+
+    @property
+    def image_kind(self) -> Kind | dict[str, Kind]:
+        """What the image side gives: a vector, or cells; a mapping where it gives pictures for a backbone."""
+        if self.backbone_rate is None:
+            return "regions" if self.encoder == "conv" else "vector"
+        return {"image_view": "vector" if self.image_view == "whole" else "regions"}
 
     @property
     def shares(self) -> Literal["weights", "start", "none"]:
@@ -185,4 +205,5 @@ class CMGANsConfig(NetworkConfig):
             how |= {"text_view": "tokens"}
         if settings.get("encoder") == "conv":
             how |= {"image_view": "grid", "epochs": 8}
+            how |= {"backbone_size": 96} if settings.get("backbone_rate") else {}
         return cls(**sizes | how | settings)

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, pad
 from torch.nn.utils.parametrizations import spectral_norm
@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from xmrlib.distributed import BatchNorm
 from xmrlib.methods.mcsm_network import Words, any_of
 from xmrlib.methods.network import InputScaling
+from xmrlib.methods.pictures import trunk_of
 
 SIDES = ("image", "text")
 OTHER = {"image": "text", "text": "image"}
@@ -59,6 +60,29 @@ class Cells(nn.Module):
         """h_i."""
         maps = self.layer(self.scaling(cells)).relu().float() * mask[:, :, None]
         return maps.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+
+class Pictures(nn.Module):
+    """A picture as one vector by a backbone that is trained with the rest: its own, or a convolution over its cells."""
+
+    def __init__(self, config: Any, dim: int) -> None:
+        super().__init__()
+        self.whole = config.image_view == "whole"
+        self.trunk = trunk_of(config, "whole" if self.whole else "grid")
+        how = config.scaling
+        self.rest = InputScaling(dim, how) if self.whole else Cells(dim, config.image_maps, how)
+
+    @property
+    def scaling(self) -> InputScaling:
+        """What brings the backbone's features to one scale."""
+        return self.rest if self.whole else self.rest.scaling
+
+    def forward(self, pixels: UInt8[Tensor, "image 3 size size"]) -> Float[Tensor, "image feature"]:
+        """h_i."""
+        found = self.trunk(pixels)
+        if self.whole:
+            return self.rest(found)
+        return self.rest(found, torch.ones(found.shape[:2], dtype=torch.bool, device=found.device))
 
 
 class WordFeatures(nn.Module):
@@ -146,17 +170,22 @@ class InterDiscriminator(nn.Module):
 class CMGANsNetwork(nn.Module):
     """All that is trained; `images` and `texts` go from a side's input to what retrieval compares.
 
-    image, text  the length of a vector, or how many words there are
+    image, text  the length of a vector, or how many words there are; where a backbone is trained, a list of one
     classes      how many there are
     """
 
-    def __init__(self, config: Any, image: int, text: int, classes: int) -> None:
+    def __init__(self, config: Any, image: int | list[int], text: int, classes: int) -> None:
         super().__init__()
         self.compare = config.compare
-        if config.encoder == "conv":
-            below, dims = {"image": Cells(image, config.image_maps, config.scaling)}, {"image": config.image_maps}
+        if config.backbone_rate is not None:
+            (image,) = image
+            below = {"image": Pictures(config, image)}
+        elif config.encoder == "conv":
+            below = {"image": Cells(image, config.image_maps, config.scaling)}
         else:
-            below, dims = {"image": InputScaling(image, config.scaling)}, {"image": image}
+            below = {"image": InputScaling(image, config.scaling)}
+        cells = "regions" in (config.image_kind, *getattr(config.image_kind, "values", tuple)())
+        dims = {"image": config.image_maps if cells else image}
         if config.encoder == "features":
             below["text"], dims["text"] = InputScaling(text, config.scaling), text
         else:

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, mse_loss, softplus
 
 from xmrlib.methods.cmgans_network import OTHER, SIDES, CMGANsNetwork
 from xmrlib.methods.network import frozen
+from xmrlib.methods.pictures import groups
 from xmrlib.stages import Optimiser, Stage, drop
 
 Game = Literal["non-saturating", "minimax"]
@@ -218,17 +219,17 @@ def generators_move(
 def game_optimisers(config: Any, network: CMGANsNetwork) -> dict[str, Optimiser]:
     """An Adam for each player; what both generators share has its own, so that no parameter belongs to two."""
 
-    def adam(parameters: Iterable[nn.Parameter]) -> Optimiser:
-        made = torch.optim.Adam([*parameters], config.learning_rate, betas=(0.5, 0.999))
+    def adam(parameters: Iterable[tuple[str, nn.Parameter]]) -> Optimiser:
+        made = torch.optim.Adam(groups(config, parameters), config.learning_rate, betas=(0.5, 0.999))
         return Optimiser(made, drop(config.halve_after, 0.5))
 
-    own = {side: {id(p): p for p in network.generators[side].parameters()} for side in SIDES}
+    own = {side: {id(p): (name, p) for name, p in network.generators[side].named_parameters()} for side in SIDES}
     both = own["image"].keys() & own["text"].keys()
-    players = {f"{s} generator": adam(p for key, p in own[s].items() if key not in both) for s in SIDES}
+    players = {f"{s} generator": adam(found for key, found in own[s].items() if key not in both) for s in SIDES}
     if both:
-        players["shared"] = adam(p for key, p in own["image"].items() if key in both)
+        players["shared"] = adam(found for key, found in own["image"].items() if key in both)
     for kind, discriminators in (("intra", network.intra), ("inter", network.inter)):
-        players |= {f"{kind} {side}": adam(found.parameters()) for side, found in discriminators.items()}
+        players |= {f"{kind} {side}": adam(found.named_parameters()) for side, found in discriminators.items()}
     return players
 
 

@@ -30,7 +30,8 @@ from xmrlib.methods.mcsm_config import SPACES, MCSMConfig
 from xmrlib.methods.mcsm_fusion import Embedded, best_weight, fuse_embeddings, typical_bounds
 from xmrlib.methods.mcsm_network import MCSMNetwork
 from xmrlib.methods.mcsm_training import RankingTable, classifier_stage, space_stage, starting_vectors
-from xmrlib.methods.network import NetworkConfig, NetworkMethod, parts_of, through
+from xmrlib.methods.network import NetworkConfig, parts_of, through
+from xmrlib.methods.pictures import PictureMethod, before_training
 from xmrlib.methods.several import Several, SeveralImages, SeveralTexts
 from xmrlib.methods.sides import ImageInput, Kind, TextInput, Views
 from xmrlib.stages import Run, Stage
@@ -43,20 +44,10 @@ DEVIATIONS = (
     # what, paper, released code, here
     ("W_a in the textual space", "there", "left out", "paper: there; released: left out"),
     ("bias of the energies", "not in the equation", "there, without effect", "left out"),
-    (
-        "nonlinearity of what is projected in",
-        "not known",
-        "sigmoid on images, none on texts",
-        "released: the same; paper: none",
-    ),
+    ("nonlinearity of what is projected in", "not known", "sigmoid on images", "released: the same; paper: none"),
     ("sign in the loss", "+ sim of the right, as one report has it", "- sim of the right", "-"),
     ("right partner in the textual space", "its own", "a random image of its class", "`positives`; as in each"),
-    (
-        "wrong partners",
-        "not known",
-        "a random item of another class",
-        "`negatives`: random, or the hardest; `differ_in`",
-    ),
+    ("wrong partners", "not known", "random, of another class", "`negatives`: random, or the hardest; `differ_in`"),
     ("Z", "not known", "B; in the visual space B squared", "released: the same; paper: B"),
     ("padding of texts", "not known", "takes part in everything", "released: the same; paper: masked throughout"),
     (
@@ -74,20 +65,23 @@ DEVIATIONS = (
         "released: the same; paper: LSTM by its units",
     ),
     ("optimiser", "not known", "RMSprop, decay .99", "released: the same; paper: Adam"),
+    ("batches", "not known", "10,000, each drawn afresh", "epochs: every pair once, in random order"),
+    ("batch norm's first weights", "not known", "uniform in [0, 1] (Torch7, from memory)", "1"),
+    (
+        "network below",
+        "VGG-19",
+        "its outputs, fixed",
+        "the same; or trained with each space, `backbone_rate`, its batch norm and dropout as in use",
+    ),
     ("axis of r", "not known", "texts, whoever asks", "released: the same; paper: what the query ranks, or `facts`"),
     ("weight of the fusion", "none", "the best of 101 on the test set", "1/2, or the best of 21 on validation"),
-    (
-        "choice of the epoch",
-        "not known",
-        "the last of 10,000 steps",
-        "best on the validation split, where there is one",
-    ),
+    ("choice of the epoch", "not known", "the last of 10,000 steps", "best on validation, where there is such a split"),
 )
 
 SAMPLE = 1000  # training images by which the two spaces are calibrated where there is no validation split
 
 
-class MCSM(NetworkMethod):
+class MCSM(PictureMethod):
     """Modality-specific similarities: two spaces, each with recurrent attention, and their adaptive fusion.
 
     It scores pairs. Each space embeds for itself, so that what a side contributes is computed once; the fused score of
@@ -140,7 +134,7 @@ class MCSM(NetworkMethod):
         if self._level(train.labels) == "class" and len(set(train.labels.tolist())) < 2:
             raise DataError(
                 f"all {len(train)} images of {train.name} carry class {train.labels[0]}, so that no partner is wrong; "
-                'MCSM needs at least 2 classes. Set differ_in="image" to learn from pairs alone.'
+                'MCSM needs at least 2 classes. Set differ_in="image" and positives="pair" to learn from pairs alone.'
             )
         if config.weight == "validation" and val is None:
             raise DataError(
@@ -186,11 +180,12 @@ class MCSM(NetworkMethod):
         for name in config.spaces_built:
             space = getattr(network, name)
             images, texts = (self._seen(network, name, side, train) for side in ("image", "text"))
+            seen = before_training(space, space.trunk, images)
             if name == "visual":
-                space.region_scaling.fit(images.features[images.mask])
+                space.region_scaling.fit(seen)
                 space.text_scaling.fit(texts)
             else:
-                space.image_scaling.fit(images)
+                space.image_scaling.fit(seen)
             table = RankingTable(
                 parts_of(images),
                 parts_of(texts),

@@ -9,6 +9,7 @@ from xmrlib.methods.mcsm_fusion import WEIGHED, Fusion
 from xmrlib.methods.mcsm_network import field_of
 from xmrlib.methods.mcsm_training import Wrong
 from xmrlib.methods.network import NetworkConfig
+from xmrlib.methods.pictures import VIEWS, check_trunk
 from xmrlib.methods.sides import Kind
 
 SPACES = ("visual", "textual")
@@ -21,6 +22,8 @@ class MCSMConfig(NetworkConfig):
     variant        "paper", or "released" with the quirks of the code (see DEVIATIONS)
     spaces         "both", "visual" or "textual"
     image_regions, image_view   the views of images as sequences and as wholes
+    backbone_rate  learning rate of the backbone, of which each space then trains a copy of its own, on pictures of
+                   `backbone_size` pixels a side; None: it is fixed, and its features are computed once
     text_view, text_whole, text_whole_options   the same of texts; text_whole="cnn" trains a word-CNN for the classes
     text_length    cut and fill up texts to so many words; None: as they come. The released variant needs a number, for
                    there padding counts
@@ -49,6 +52,8 @@ class MCSMConfig(NetworkConfig):
     variant: Literal["paper", "released"] = "paper"
     spaces: Literal["both", "visual", "textual"] = "both"
     image_regions: str = "grid"
+    backbone_rate: float | None = None
+    backbone_size: int = 224
     text_whole: str = "tfidf"
     text_whole_options: dict[str, Any] = field(default_factory=dict)
     text_length: int | None = None
@@ -99,6 +104,7 @@ class MCSMConfig(NetworkConfig):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be positive.")
         self._check_words()
+        check_trunk(self, {name: VIEWS[kind] for name, kind in self.image_kinds.items()})
         if self.weight != "validation" and (isinstance(self.weight, str) or not 0 <= self.weight <= 1):
             raise ValueError(f'weight={self.weight!r} is neither between 0 and 1 nor "validation".')
         if self.weight != 0.5 and self.fusion not in WEIGHED:

@@ -17,6 +17,7 @@ from torch.nn.functional import max_pool1d, normalize, pad
 
 from xmrlib.distributed import BatchNorm, total
 from xmrlib.methods.network import InputScaling
+from xmrlib.methods.pictures import trunk_of
 
 
 class MaskedBatchNorm(BatchNorm):
@@ -169,25 +170,30 @@ class VisualSpace(nn.Module):
 
     def __init__(self, config: Any, regions: int, text: int) -> None:
         super().__init__()
+        self.trunk = trunk_of(config, "grid")
         self.region_scaling, self.text_scaling = (InputScaling(dim, config.scaling) for dim in (regions, text))
         self.sequence = RecurrentAttention(config, regions, config.image_hidden, inner=True)
         self.text_layer = nn.Linear(text, config.dim)
 
-    def images(
-        self, features: Float[Tensor, "image region dim"], mask: Bool[Tensor, "image region"]
-    ) -> Float[Tensor, "image common"]:
+    def regions(self, *seen: Tensor) -> tuple[Float[Tensor, "image region dim"], Bool[Tensor, "image region"]]:
+        """What the LSTM reads, and which of it is real: given with a mask, or made of pictures by a backbone."""
+        if self.trunk is not None:
+            cells = self.trunk(*seen)
+            seen = cells, torch.ones(cells.shape[:2], dtype=torch.bool, device=cells.device)
+        features, mask = seen
+        return self.region_scaling(features), mask
+
+    def images(self, *seen: Tensor) -> Float[Tensor, "image common"]:
         """v, of unit length."""
-        return self.sequence(self.region_scaling(features), mask)
+        return self.sequence(*self.regions(*seen))
 
     def texts(self, vectors: Float[Tensor, "text dim"]) -> Float[Tensor, "text common"]:
         """q, of unit length."""
         return normalize(self.text_layer(self.text_scaling(vectors)).float(), dim=1)
 
-    def attention(
-        self, features: Float[Tensor, "image region dim"], mask: Bool[Tensor, "image region"]
-    ) -> Float[Tensor, "image region"]:
+    def attention(self, *seen: Tensor) -> Float[Tensor, "image region"]:
         """The weight of each region."""
-        return self.sequence.attend(self.region_scaling(features), mask)
+        return self.sequence.attend(*self.regions(*seen))
 
 
 class Words(nn.Module):
@@ -221,6 +227,7 @@ class TextualSpace(nn.Module):
         self.words = Words(words, config.word_dim, config.learns_words)
         self.convolution = WordCNN(config.word_dim, config.kernels, config.maps, config.pools)
         self.sequence = RecurrentAttention(config, self.convolution.dim, config.text_hidden, inner=not self.released)
+        self.trunk = trunk_of(config, "whole")
         self.image_scaling = InputScaling(image, config.scaling)
         self.image_layer = nn.Linear(image, config.dim)
 
@@ -242,8 +249,9 @@ class TextualSpace(nn.Module):
         """t, of unit length."""
         return self.sequence(*self.segments(ids, mask))
 
-    def images(self, vectors: Float[Tensor, "image dim"]) -> Float[Tensor, "image common"]:
-        """q, of unit length."""
+    def images(self, seen: Tensor) -> Float[Tensor, "image common"]:
+        """q, of unit length, of vectors, or of pictures where a backbone is trained."""
+        vectors = seen if self.trunk is None else self.trunk(seen)
         projected = self.image_layer(self.image_scaling(vectors)).float()
         return normalize(projected.sigmoid() if self.released else projected, dim=1)
 

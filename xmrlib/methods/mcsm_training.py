@@ -16,6 +16,7 @@ from xmrlib.features.sequences import TokenIds
 from xmrlib.features.words import fit_ppmi, glove, read_vectors
 from xmrlib.methods.network import through
 from xmrlib.methods.pair_network import PairTable
+from xmrlib.methods.pictures import groups
 from xmrlib.stages import Optimiser, Stage, Table
 
 Wrong = Literal["random", "hardest"]
@@ -130,7 +131,7 @@ def space_stage(
     config: Any, name: str, space: nn.Module, table: RankingTable, measure: Callable[[], float] | None
 ) -> Stage:
     """The training of one space, "visual" or "textual"."""
-    parameters = [parameter for parameter in space.parameters() if parameter.requires_grad]
+    parameters = groups(config, space.named_parameters())
     squared = config.variant == "released" and name == "visual"
     if config.variant == "released":
         optimiser = torch.optim.RMSprop(parameters, config.learning_rate, alpha=0.99, eps=1e-8)
