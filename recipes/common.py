@@ -59,6 +59,7 @@ METHOD_SOURCES = {
     ),
     "MCSM": (
         *(f"xmrlib/methods/mcsm{part}.py" for part in ("", "_config", "_fusion", "_network", "_training")),
+        "xmrlib/methods/pictures.py",
         "xmrlib/features/words.py",
         *NETWORK_SOURCES,
         *WORD_SOURCES,
@@ -67,6 +68,7 @@ METHOD_SOURCES = {
         *(f"xmrlib/methods/cmgans{part}.py" for part in ("", "_config", "_network", "_training")),
         "xmrlib/methods/mcsm_network.py",
         "xmrlib/methods/mcsm_training.py",
+        "xmrlib/methods/pictures.py",
         "xmrlib/features/words.py",
         *NETWORK_SOURCES,
         *WORD_SOURCES,

@@ -98,9 +98,11 @@ class Trunk(nn.Module):
     def __init__(self, name: str, size: int, view: str) -> None:
         super().__init__()
         found = backbone(name, size)
-        self.view, self.chunk, self.scaled = view, found.batch, found.scaled
+        self.view, self.chunk = view, found.batch
         self.network = found.build().requires_grad_(True)
         self._leave_out()
+        for part in ("mean", "std"):  # of pixel values; as buffers they lie where the pictures are
+            self.register_buffer(part, torch.tensor(getattr(found, part)).view(3, 1, 1), persistent=False)
         self.eval()
 
     def _leave_out(self) -> None:
@@ -126,7 +128,8 @@ class Trunk(nn.Module):
         return torch.cat([self._seen(part) for part in pixels.split(self.chunk)])
 
     def _seen(self, pixels: UInt8[Tensor, "image 3 size size"]) -> Float[Tensor, "image *cell dim"]:
-        found = getattr(self.network, self.view)(self.scaled(pixels)).float()
+        scaled = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        found = getattr(self.network, self.view)(scaled).float()
         return found.flatten(2).transpose(1, 2) if self.view == "grid" else found
 
 
