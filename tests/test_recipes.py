@@ -27,7 +27,7 @@ MEASURES = {
         "medr": ("i2t", "t2i"),
         "twin": ("i2t", "t2i"),
         "pointing": ("regions", "words", "relations"),
-        "probe": ("accuracy",),
+        "probe": ("accuracy", "hidden", "standardised_hidden"),
     }.items()
     for way in ways
 }

@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar, Self
 
+import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -30,7 +32,7 @@ from xmrlib.data.pairs import DataError, Pairs
 from xmrlib.features.sequences import Tokens
 from xmrlib.methods.cmgans_config import CMGANsConfig
 from xmrlib.methods.cmgans_network import SIDES, Cells, CMGANsNetwork, Pictures
-from xmrlib.methods.cmgans_training import GameTable, game_stage
+from xmrlib.methods.cmgans_training import UNKNOWN, GameTable, game_stage
 from xmrlib.methods.mcsm_training import starting_vectors
 from xmrlib.methods.network import EmbeddingNetwork, InputScaling, NetworkConfig, parts_of, through
 from xmrlib.methods.pictures import PictureMethod, before_training
@@ -141,7 +143,19 @@ class CMGANs(PictureMethod, EmbeddingNetwork):
     def _differ_in(self, labels: Any) -> str:
         """What a wrong pair must differ in."""
         how = self.config.differ_in
-        return how if how != "auto" else "image" if labels is None else "class"
+        return how if how != "auto" else "image" if labels is None or self.config.labelled else "class"
+
+    def _known(self, train: Views) -> Tensor | None:
+        """The class of each text as far as `labelled` lets it be known, `UNKNOWN` elsewhere."""
+        few = self.config.labelled
+        if few is None or train.labels is None:
+            return train.text_labels
+        if few > len(train.labels):
+            raise DataError(f"labelled={few}, and the training split has {len(train.labels)} images.")
+        told = torch.as_tensor(np.random.default_rng(self.config.seed).choice(len(train.labels), few, replace=False))
+        shown = torch.full_like(train.labels, UNKNOWN)
+        shown[told] = train.labels[told]
+        return shown[train.image_of_text]
 
     def _build(self, sizes: dict[str, int]) -> CMGANsNetwork:
         return CMGANsNetwork(self.config, **sizes)
@@ -159,7 +173,8 @@ class CMGANs(PictureMethod, EmbeddingNetwork):
         if isinstance(features["text"], InputScaling):
             features["text"].fit(train.texts)
         group = train.text_labels if self._differ_in(train.labels) == "class" else train.image_of_text
-        table = GameTable(parts_of(train.images), parts_of(train.texts), train.image_of_text, group, train.text_labels)
+        sides = parts_of(train.images), parts_of(train.texts)
+        table = GameTable(*sides, train.image_of_text, group, self._known(train))
         retrieve = self._measure(network, val)
 
         def measure() -> float:

@@ -39,6 +39,8 @@ class CMGANsConfig(NetworkConfig):
     mismatch       the wrong s shown to a discriminator between the modalities: beside the right h, "condition"; beside
                    the h that it was made from, "pair"; "none"; "auto": condition in the paper variant, pair in the
                    released one
+    labelled       so many training images, those of `train.sample(labelled, seed)`, show their classes; None: all. What
+                   is wrong then differs in the image
     differ_in      what makes it wrong: another "class", another "image"; "auto": class, where there are labels
     sampling       a batch: of "pairs" in random order, each once an epoch; or a random pair of a random class for each
                    place, "classes"; "auto": pairs in the paper variant, classes in the released one
@@ -76,6 +78,7 @@ class CMGANsConfig(NetworkConfig):
     semantic: float = 1.0
     reconstruction: float = 0.0
     mismatch: Literal["auto", "condition", "pair", "none"] = "auto"
+    labelled: int | None = None
     differ_in: Literal["auto", "class", "image"] = "auto"
     sampling: Literal["auto", "pairs", "classes"] = "auto"
     discriminator_steps: int = 1
@@ -125,6 +128,14 @@ class CMGANsConfig(NetworkConfig):
                 'features as they come. Set encoder="conv", or leave backbone_rate out.'
             )
         check_trunk(self, {"image_view": "whole" if self.image_view == "whole" else "grid"})
+        if self.labelled is not None:
+            if self.labelled < 1:
+                raise ValueError(f"labelled={self.labelled} must be at least 1, or None for all.")
+            if self.differ_in == "class" or self.draws == "classes":
+                raise ValueError(
+                    f"labelled={self.labelled} leaves most classes unknown, so that nothing can be drawn by them: set "
+                    'differ_in to "image", and sampling to "pairs".'
+                )
         self._check_losses()
 
     def _check_losses(self) -> None:
@@ -196,11 +207,13 @@ class CMGANsConfig(NetworkConfig):
     def small(cls, **settings: Any) -> CMGANsConfig:
         """The sizes of the book on a laptop: fewer units, and one move of a generator for one of a discriminator.
 
+        Spectral norm keeps the discriminators from running away, without which neither side learns much from them.
         The encoders "words" and "conv" come with the views that they look at; "conv" takes some times as long an epoch,
         and gets fewer.
         """
-        sizes = {"hidden": 256, "dim": 128, "inter_hidden": 128, "word_dim": 64, "image_maps": 256}
+        sizes = {"hidden": 256, "dim": 64, "inter_hidden": 128, "word_dim": 64, "image_maps": 256}
         how = {"epochs": 20, "halve_after": 7, "generator_steps": 1, "scaling": "standard", "word_vectors": "ppmi"}
+        how |= {"dropout": 0.3, "spectral_norm": bool(settings.get("intra", 1) or settings.get("inter", 1))}
         if settings.get("encoder", "features") != "features":
             how |= {"text_view": "tokens"}
         if settings.get("encoder") == "conv":

@@ -10,12 +10,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss, softplus
 
+from xmrlib.distributed import processes, total
 from xmrlib.methods.cmgans_network import OTHER, SIDES, CMGANsNetwork
 from xmrlib.methods.network import frozen
 from xmrlib.methods.pictures import groups
 from xmrlib.stages import Optimiser, Stage, drop
 
 Game = Literal["non-saturating", "minimax"]
+UNKNOWN = -100  # in place of a class: such an item has no part in the losses of classes
 
 
 # -- losses
@@ -46,6 +48,16 @@ def deception_loss(wrong: Float[Tensor, " item"], game: Game = "non-saturating")
     (tensor(0.6931), tensor(-0.6931))
     """
     return softplus(-wrong).mean() if game == "non-saturating" else -softplus(wrong).mean()
+
+
+def class_loss(logits: Float[Tensor, "item class_"], label: Int[Tensor, " item"]) -> Float[Tensor, ""]:
+    """Cross-entropy, as a mean over the items of all processes whose class is known; 0 where there is none.
+
+    >>> class_loss(torch.zeros(3, 2), torch.tensor([0, 1, UNKNOWN]))
+    tensor(0.6931)
+    """
+    known = total((label != UNKNOWN).sum().float()) / processes()
+    return cross_entropy(logits, label, reduction="sum", ignore_index=UNKNOWN) / known.clamp_min(1 / processes())
 
 
 def r1_penalty(discriminator: nn.Module, *right: Float[Tensor, "item _"]) -> Float[Tensor, ""]:
@@ -191,7 +203,7 @@ def generator_losses(
     if config.intra:
         losses["intra"] = deception_loss(network.intra[side](r), config.game)
     if config.semantic:
-        losses["semantic"] = cross_entropy(generator.classify(s).float(), batch["label"])
+        losses["semantic"] = class_loss(generator.classify(s).float(), batch["label"])
     if config.reconstruction:
         # h is a given: where it is learned, it must not come to meet r.
         losses["reconstruction"] = mse_loss(r, h.detach().float())
@@ -202,7 +214,7 @@ def generators_move(
     config: Any, network: CMGANsNetwork, batch: dict[str, Any], loop: Any
 ) -> dict[str, Float[Tensor, ""]]:
     """One move of the image generator, then one of the text generator; the discriminators stand still."""
-    found, total = {}, 0.0
+    found, whole = {}, 0.0
     with frozen(network.intra), frozen(network.inter):
         for side in SIDES:
             losses = generator_losses(config, network, side, batch)
@@ -212,8 +224,8 @@ def generators_move(
             if "shared" in loop.stage.optimisers:
                 loop.update("shared")
             found |= {f"{side} {name}": value for name, value in losses.items()}
-            total = total + loss.detach()
-    return {"loss": total} | found
+            whole = whole + loss.detach()
+    return {"loss": whole} | found
 
 
 def game_optimisers(config: Any, network: CMGANsNetwork) -> dict[str, Optimiser]:

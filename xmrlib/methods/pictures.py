@@ -12,34 +12,37 @@ from typing import Any, Self
 
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor, nn
 
 from xmrlib.data.pairs import DataError, Images, Pairs
 from xmrlib.features.backbones import backbone
 from xmrlib.methods.base import MethodConfig
 from xmrlib.methods.network import NetworkMethod, through
-from xmrlib.methods.several import Several
-from xmrlib.methods.sides import ImageInput, ImageSide
+from xmrlib.methods.several import Several, SeveralImages
+from xmrlib.methods.sides import ImageInput
 
 VIEWS = {"regions": "grid", "vector": "whole"}  # what a backbone makes of a picture, by the kind that a method wants
 SAMPLE = 1000  # pictures, about, from which the moments of a trained backbone's features are taken, before it moves
 
 
-class PictureSide(ImageSide):
+class PictureSide(SeveralImages):
     """Pictures as bytes, framed and brought to one size; as often as a method looks at them.
 
     views  what a `Trunk` makes of them for each look, "grid" or "whole"
     """
 
     def __init__(self, name: str, size: int, views: tuple[str, ...]) -> None:
-        network = backbone(name, size)
-        super().__init__("pixels", network)
-        self.fingerprint, self.views = network.fingerprint, views
-        self.dim = [network.grid_dim if view == "grid" else network.dim for view in views]
+        self.backbone, self.views = backbone(name, size), views
+
+    @property
+    def dim(self) -> list[int]:
+        """The length of a vector that the backbone makes, look by look."""
+        return [self.backbone.grid_dim if view == "grid" else self.backbone.dim for view in self.views]
 
     def fit(self, images: Images) -> Self:
         """Check that there are pictures."""
-        if images.picture is None and self.view not in images.given:
+        if images.picture is None:
             raise DataError(
                 "a backbone that is trained needs pictures, and these images have none; they bring "
                 f"{', '.join(map(repr, images.given)) or 'nothing'}. Set backbone_rate to None, and the views to these."
@@ -47,15 +50,21 @@ class PictureSide(ImageSide):
         return self
 
     def features(self, images: ImageInput) -> Several:
-        """(n, 3, size, size) bytes, the same for every look."""
-        return Several((super().features(images),) * len(self.views))
-
-    def _checked(self, features: Any, what: str, ids: Any = None) -> UInt8[Tensor, "image 3 size size"]:
-        expected = (3, self.backbone.size, self.backbone.size)
-        if not isinstance(features, Tensor) or features.dtype != torch.uint8 or features.shape[1:] != expected:
-            found = f"{tuple(features.shape)} of {features.dtype}" if isinstance(features, Tensor) else type(features)
-            raise DataError(f"{what}: pictures as bytes are needed, (n, {', '.join(map(str, expected))}), not {found}.")
-        return features
+        """(n, 3, size, size) bytes, the same for every look: of a table, of pictures, or there already."""
+        size = self.backbone.size
+        if isinstance(images, Tensor):
+            if images.dtype != torch.uint8 or images.shape[1:] != (3, size, size):
+                found = f"{tuple(images.shape)} of {images.dtype}"
+                raise DataError(f"pictures as bytes are needed, (n, 3, {size}, {size}) of torch.uint8, not {found}.")
+            return Several((images,) * len(self.views))
+        if isinstance(images, Images):
+            self.fit(images)
+            images = [images[row] for row in range(len(images))]
+        pictures = [images] if isinstance(images, Image.Image) else list(images)
+        strangers = [type(picture).__name__ for picture in pictures if not isinstance(picture, Image.Image)]
+        if strangers or not pictures:
+            raise TypeError(f"images must be Images, a Tensor or PIL pictures, not {(*strangers, 'nothing')[0]}.")
+        return Several((self.backbone.pixels(pictures),) * len(self.views))
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must keep. The weights are in the network; `pixels` names those that it began with."""
@@ -63,7 +72,7 @@ class PictureSide(ImageSide):
             {"view": view, "backbone": self.backbone.name, "dim": dim, "fingerprint": None}
             for view, dim in zip(self.views, self.dim, strict=True)
         ]
-        return {"several": looks, "pixels": self.fingerprint}
+        return {"several": looks, "pixels": self.backbone.fingerprint}
 
 
 class PictureMethod(NetworkMethod):
