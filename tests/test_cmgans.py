@@ -7,13 +7,15 @@ import math
 import pytest
 import torch
 from test_networks import pairs
-from torch.nn.functional import binary_cross_entropy, leaky_relu
+from torch.nn.functional import binary_cross_entropy, cross_entropy, leaky_relu
 from training_cmgans import SIZES, VIEWS
 
 from xmrlib.methods import CMGANs, CMGANsConfig
 from xmrlib.methods.cmgans_network import Block, Cells, CMGANsNetwork, Top, WordFeatures
 from xmrlib.methods.cmgans_training import (
+    UNKNOWN,
     GameTable,
+    class_loss,
     deception_loss,
     discriminator_loss,
     discriminators_move,
@@ -204,6 +206,18 @@ def test_both_games_pull_the_same_way():
     for game, expected in (("non-saturating", logits.sigmoid() - 1), ("minimax", -logits.sigmoid())):
         (slope,) = torch.autograd.grad(deception_loss(logits, game) * 3, logits)
         assert torch.allclose(slope, expected.detach(), atol=1e-6) and (slope < 0).all()
+
+
+def test_classes_count_where_they_are_known():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [5.0, -5.0]])
+    label = torch.tensor([0, 0, 1])
+    assert torch.allclose(class_loss(logits, label), cross_entropy(logits, label))
+    label[2] = UNKNOWN
+    assert torch.allclose(class_loss(logits, label), cross_entropy(logits[:2], label[:2]))
+    logits.requires_grad_()
+    nothing = class_loss(logits, torch.full((3,), UNKNOWN))
+    nothing.backward()
+    assert nothing == 0 and not logits.grad.any()
 
 
 def test_r1_of_a_linear_discriminator_is_half_its_squared_weights():

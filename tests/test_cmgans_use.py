@@ -177,6 +177,9 @@ def test_all_modal_lists_of_the_authors_keep_the_query():
         ({"intra": 0, "inter": 0, "r1": 1.0}, "r1=1.0 belongs to discriminators"),
         ({"compare": "classes", "semantic": 0}, 'compare="classes" needs classes of s'),
         ({"variant": "released", "differ_in": "image"}, 'Set sampling="pairs", or leave differ_in out'),
+        ({"labelled": 0}, "labelled=0 must be at least 1, or None for all"),
+        ({"labelled": 9, "differ_in": "class"}, 'set differ_in to "image", and sampling to "pairs"'),
+        ({"labelled": 9, "sampling": "classes"}, "labelled=9 leaves most classes unknown"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):
@@ -196,6 +199,23 @@ def test_labels_are_needed_where_something_asks_for_classes():
     with pytest.raises(DataError, match="all 8 images of made carry class 0, so that no pair is wrong"):
         model(semantic=0).fit(one)
     assert model(semantic=0, differ_in="image").fit(one).fitted
+
+
+def test_classes_that_are_not_shown_are_not_known():
+    data = pairs(16, 2)
+    told = np.random.default_rng(3).choice(16, 6, replace=False)
+    wrong = data.labels.copy()
+    others = np.setdiff1d(np.arange(16), told)
+    wrong[others] = 1 - wrong[others]
+    first, second = (
+        model(labelled=6, seed=3, semantic=5.0).fit(dataclasses.replace(data, labels=labels))
+        for labels in (data.labels, wrong)
+    )
+    assert torch.equal(first.common(data, "image"), second.common(data, "image"))
+    everything = model(labelled=16, seed=3, semantic=5.0).fit(data)
+    assert not torch.equal(everything.common(data, "image"), first.common(data, "image"))
+    with pytest.raises(DataError, match="labelled=17, and the training split has 16 images"):
+        model(labelled=17).fit(data)
 
 
 def test_views_of_another_kind_are_refused():
@@ -230,6 +250,8 @@ def test_sizes_of_paper_and_book():
     found = {encoder: (config.image_view, config.text_view) for encoder, config in views.items()}
     assert found == {"features": ("whole", "tfidf"), "words": ("whole", "tokens"), "conv": ("grid", "tokens")}
     assert CMGANsConfig(text_widths=[2, 3]).text_widths == (2, 3)
+    assert CMGANsConfig.small().spectral_norm and CMGANsConfig.small(inter=0).spectral_norm
+    assert not CMGANsConfig.small(intra=0, inter=0).spectral_norm
 
 
 # -- the command
