@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -476,3 +477,26 @@ def test_one_name_means_one_module():
     first, second = one_stage(), one_stage()
     with pytest.raises(ValueError, match="calls another module 'net'"):
         train.run([first, second], 0, Run(device="cpu"), {})
+
+
+COMPILED = """
+from test_networks import model, pairs
+from xmrlib.stages import Run
+
+data = pairs(16)
+eager, compiled = (model("dscmr").fit(data, run=Run(device="cpu", compile=how)) for how in (False, True))
+assert not any(module._compiled_call_impl for module in eager.network.modules())
+assert sum(module._compiled_call_impl is not None for module in compiled.network.modules()) >= 4
+difference = (eager.similarity(data) - compiled.similarity(data)).abs().max()
+assert difference < 1e-4, difference
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
+def test_compiled_parts_learn_the_same():
+    """In a process of its own, for what is compiled must not carry the tests' shape checker."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False, timeout=900, cwd=PROGRAM.parent
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -182,7 +182,7 @@ class Keeper:
             if kept:
                 module.load_state_dict(kept)
             if self.how.compile:
-                module.compile()
+                _compile(module)
         broadcast(list(stage.modules.values()))
         for entry in stage.optimisers.values():
             for group in entry.optimiser.param_groups:
@@ -265,6 +265,15 @@ class Keeper:
         about = {"format": self.FORMAT, "about": self.about, "place": self.place, "optimisers": states}
         write(self.path, tensors, about)
         self.written = dict(self.place)
+
+
+def _compile(module: nn.Module) -> None:
+    """Compile a module, or the parts of one that has several ways in and no `forward`: a step calls those."""
+    if type(module).forward is nn.Module.forward:
+        for part in module.children():
+            _compile(part)
+    else:
+        module.compile()
 
 
 def _tensorboard(how: Run) -> Any:

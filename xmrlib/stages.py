@@ -28,7 +28,8 @@ class Run:
     save_seconds  time between two checkpoints; the end of an epoch makes one too
     look          steps between two looks at the losses, which wait on the device: for log, bar and guards
     workers       processes that prepare batches; 0 for data that lie in memory
-    compile       compile the modules with torch.compile
+    compile       compile the modules, or the parts that steps call, with torch.compile: a minute or more at first, and
+                  again for validation
     tensorboard   write the log for TensorBoard as well (pip install tensorboard)
     """
 
