@@ -35,6 +35,8 @@ MEASURES = {
     "pointing_words": "pointing, words",
     "pointing_relations": "pointing, relations",
     "probe_accuracy": "probe, accuracy",
+    "probe_hidden": "probe, hidden layer",
+    "probe_standardised_hidden": "probe, standardised, hidden layer",
 }
 
 SETTINGS = "features and settings"
