@@ -169,6 +169,7 @@ def test_results_table(tmp_path) -> None:
     assert {head["scope"] for head in page.all("th")} == {"col", "row"} and page.all("figcaption")
     assert "0.500 ± 0.248" in str(table) and "0.250 [0.210, 0.300]" in str(table)
     assert "CCL †" in str(table) and "no order can be claimed" in str(table)
+    assert "no order can be claimed" not in str(plot.results_table(path, differences=()))
     assert table._repr_markdown_().count("|---:") == 3
     assert not plot.results_table(path, ["map_avg"], current_hash=lambda row: "a").stale
     with pytest.raises(ValueError, match="has no measure map_x"):

@@ -104,6 +104,7 @@ def _in_two(cell: str) -> str:
 def results_table(
     path: str | Path, measures: Sequence[str] | None = None, *, caption: str = "", settings_column: bool = True,
     current_hash: Callable[[Mapping[str, Any]], str] | None = None, digits: int = 3,
+    differences: Sequence[str] | None = None,
 ) -> ResultsTable:  # fmt: skip
     """Show a recorded result (`results/*.json`) as a table of means with 95 % intervals.
 
@@ -112,6 +113,7 @@ def results_table(
     current_hash     given a row, the hash of its sources as they are now: where it differs, the table carries a
                      banner. Without, the recipes beside the results tell, where there are any
     digits           decimals
+    differences      the measures whose recorded comparisons stand below the table; without, all that it shows
 
     An interval is the recorded one over test queries (the mean over seeds), else Student's over the seeds; a row with
     neither has none. A row copied from a publication (it names a `source`) is marked †. Raises ValueError where the
@@ -137,7 +139,8 @@ def results_table(
     if held.get("chance"):
         cells = [_cell({"metrics": held["chance"]}, measure, digits) for measure in chosen]
         body.append(["chance", *([""] if told else []), *cells])
-    notes = [_compared(entry, digits) for entry in held.get("comparisons", []) if entry.get("measure") in chosen]
+    listed = chosen if differences is None else differences
+    notes = [_compared(entry, digits) for entry in held.get("comparisons", []) if entry.get("measure") in listed]
     notes += [note for note in ("† copied from the publication, not run here." if copied else "", _made(held)) if note]
     head = ["method", *([SETTINGS] if told else []), *(MEASURES.get(name, name) for name in chosen)]
     return ResultsTable(head, body, notes, caption or _about(held, rows), list(dict.fromkeys(stale)))
