@@ -221,11 +221,12 @@ def test_a_side_of_features_only() -> None:
 
 
 def test_names_and_unknown_names() -> None:
-    assert {"emoji", "scenes", "wikipedia", "flickr8k", "pascal", "openclipart"} == set(xmrlib.data.names())
+    known = {"emoji", "scenes", "wikipedia", "flickr8k", "pascal", "openclipart", "flickr30k", "coco", "precomputed"}
+    assert known == set(xmrlib.data.names())
     with pytest.raises(DataError, match="there are emoji, scenes.*Did you mean 'flickr8k'"):
         xmrlib.data.load("flicker8k")
-    with pytest.raises(DataError, match="no data set 'coco'"):
-        xmrlib.data.card("coco")
+    with pytest.raises(DataError, match="no data set 'nuswide'"):
+        xmrlib.data.card("nuswide")
 
 
 def test_a_card_prints_and_shows() -> None:

@@ -2,6 +2,7 @@
 
 data = xmrlib.data.load("scenes")            # made on the spot, no download
 data = xmrlib.data.load("wikipedia")         # read from settings.data_directory()/wikipedia
+data = xmrlib.data.load("data/f30k_precomp") # a folder of features in the layout of VSE++ and SCAN
 data = xmrlib.data.load("my/pairs.csv")      # the reader's own
 """
 
@@ -20,7 +21,7 @@ __all__ = ["Card", "DataError", "Images", "Pairs", "Texts", "card", "fetch", "li
 
 # Each module has `load(**options) -> Pairs`, a card, and for a real set `present()`; it is imported when first named.
 BUILT_IN = ("emoji", "scenes")
-REAL = ("wikipedia", "flickr8k", "pascal", "openclipart")
+REAL = ("wikipedia", "flickr8k", "pascal", "openclipart", "flickr30k", "coco", "precomputed")
 TABLES = (".csv", ".jsonl")
 
 
@@ -28,7 +29,7 @@ def names() -> tuple[str, ...]:
     """The names that `load` knows.
 
     >>> names()
-    ('emoji', 'scenes', 'wikipedia', 'flickr8k', 'pascal', 'openclipart')
+    ('emoji', 'scenes', 'wikipedia', 'flickr8k', 'pascal', 'openclipart', 'flickr30k', 'coco', 'precomputed')
     """
     return BUILT_IN + REAL
 
@@ -39,7 +40,8 @@ def _module(name: str) -> Any:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DataError(
             f"there is no data set {name!r}; there are {', '.join(names())}, "
-            f"or the path of your own table ({' or '.join(TABLES)}).{hint}"
+            f"or the path of your own table ({' or '.join(TABLES)}), of a file of captions in Karpathy's form (.json), "
+            f"or of a folder of precomputed features.{hint}"
         )
     return importlib.import_module(f"xmrlib.data.{name}")
 
@@ -47,6 +49,8 @@ def _module(name: str) -> Any:
 def load(name_or_path: str | os.PathLike[str], **options: Any) -> Pairs:
     """A data set with all its splits, by name, or from the path of the reader's own `.csv` or `.jsonl`.
 
+    A path may also name a `.json` in the form of Karpathy's (`dataset_flickr8k.json`, see `xmrlib.data.karpathy`), or
+    a folder of precomputed features (`f30k_precomp`, see `xmrlib.data.precomputed`).
     Options go to the data set's own loader: `root=` (where a real set lies), `split=` (Wikipedia), `seed=`, ...
     Raises `DataError` for an unknown name, and for every fault of the data, with the remedy.
     """
@@ -57,8 +61,17 @@ def load(name_or_path: str | os.PathLike[str], **options: Any) -> Pairs:
         from xmrlib.data import table
 
         return table.load(name, **options)
+    if Path(name).suffix.lower() == ".json":
+        from xmrlib.data import karpathy
+
+        return karpathy.load(name, **options)
+    if _module("precomputed").present(name):
+        return _module("precomputed").load(name, **options)
     if Path(name).exists():
-        raise DataError(f"{name} is not a table: give a file that ends in {' or '.join(TABLES)}.")
+        raise DataError(
+            f"{name} is not a table: give a file that ends in {' or '.join(TABLES)}, a .json of Karpathy's, or a "
+            "folder that holds SPLIT_ims.npy and SPLIT_caps.txt."
+        )
     return _module(name).load(**options)
 
 

@@ -118,6 +118,18 @@ def verify(paths: Sequence[Path], names: Sequence[str] | None = None) -> None:
             )
 
 
+def once(key: str, look: Callable[[], None]) -> None:
+    """Call `look`, unless it was content before with what `key` names: a note in the cache says so.
+
+    Large sets take minutes to look through. A key that holds the `fingerprint` of the files changes with each of them.
+    """
+    note = settings.cache_directory() / "verified" / fingerprint(key)
+    if not note.is_file():
+        look()
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+
+
 def fingerprint(*parts: object) -> str:
     """A short name for whatever the parts say, for keys in the feature store.
 
