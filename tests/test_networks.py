@@ -18,6 +18,7 @@ from xmrlib.data.pairs import DataError, Images, Pairs, Texts
 from xmrlib.methods import (
     ACMR,
     CCL,
+    CRAN,
     DSCMR,
     MCSM,
     SCAN,
@@ -28,6 +29,7 @@ from xmrlib.methods import (
     CMGANsConfig,
     CorrAE,
     CorrAEConfig,
+    CRANConfig,
     DSCMRConfig,
     MCSMConfig,
     SCANConfig,
@@ -54,6 +56,7 @@ SEGMENTS = {"kernels": (2,), "maps": (12,), "pools": (2,), "image_hidden": 12, "
 # Discriminators that keep up with eight pairs, and a game that leaves the classes room.
 PLAYERS = {"discriminator_steps": 3, "generator_steps": 1, "inter": 0.5, "semantic": 5.0, "classifier": "shared"}
 PLAYERS |= {"scaling": "standard"}
+MATCHED = {"relation": "grounded", "matching": "best", "negatives": "softmax", "text_options": {"min_count": 1}}
 NETWORKS = {
     "corr_ae": (CorrAE, CorrAEConfig, VECTORS | {"code": 16}),
     "dscmr": (DSCMR, DSCMRConfig, VECTORS | {"hidden": 16, "dim": 16, "scaling": "standard"}),
@@ -66,6 +69,7 @@ NETWORKS = {
         MCSMConfig,
         SEQUENCES | SEGMENTS | {"image_view": "vector", "word_dim": 8, "dim": 16, "differ_in": "image"},
     ),
+    "cran": (CRAN, CRANConfig, MATCHED | {"image_view": "vector", "word_dim": 8, "dim": 16}),
     "cmgans": (CMGANs, CMGANsConfig, VECTORS | PLAYERS | {"hidden": 16, "dim": 8, "inter_hidden": 32}),
 }
 CLOSE = {
@@ -320,7 +324,7 @@ def test_networks_of_classes_need_labels(name):
         model(name).fit(pairs(classes=1))
 
 
-@pytest.mark.parametrize("name", ["corr_ae", "vse", "scan", "mcsm"])
+@pytest.mark.parametrize("name", ["corr_ae", "vse", "scan", "mcsm", "cran"])
 def test_networks_of_pairs_need_no_labels_and_are_chosen_by_recall(name):
     data = pairs(labels=False, texts_each=2)
     fitted = model(name).fit(data, val=data)

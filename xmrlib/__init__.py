@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ACMR,
         CCA,
         CCL,
+        CRAN,
         DSCMR,
         MCSM,
         SCAN,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         CMGANsConfig,
         CorrAE,
         CorrAEConfig,
+        CRANConfig,
         DSCMRConfig,
         KernelCCA,
         KernelCCAConfig,
@@ -45,7 +47,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = ("data", "evaluate", "features", "methods", "plot", "search")
-_CLASSES = ("CCA", "KernelCCA", "SemanticMatching", "CorrAE", "DSCMR", "ACMR", "VSE", "SCAN", "CCL", "MCSM", "CMGANs")
+_CLASSES = (
+    "CCA",
+    "KernelCCA",
+    "SemanticMatching",
+    "CorrAE",
+    "DSCMR",
+    "ACMR",
+    "VSE",
+    "SCAN",
+    "CCL",
+    "MCSM",
+    "CMGANs",
+    "CRAN",
+)
 _METHODS = tuple(name + end for name in _CLASSES for end in ("", "Config"))
 
 __all__ = ["Run", "choose", *_MODULES, *_METHODS]

@@ -21,7 +21,20 @@ import xmrlib
 from xmrlib import commands
 
 # As in xmrlib.methods.METHODS, whose import would take longer than all else that `xmr --help` does.
-METHODS = ("cca", "kernel_cca", "semantic_matching", "corr_ae", "dscmr", "acmr", "vse", "scan", "ccl", "mcsm", "cmgans")
+METHODS = (
+    "cca",
+    "kernel_cca",
+    "semantic_matching",
+    "corr_ae",
+    "dscmr",
+    "acmr",
+    "vse",
+    "scan",
+    "ccl",
+    "mcsm",
+    "cmgans",
+    "cran",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from xmrlib.methods.cca import CCA, CCAConfig
 from xmrlib.methods.ccl import CCL, CCLConfig
 from xmrlib.methods.cmgans import CMGANs, CMGANsConfig
 from xmrlib.methods.corr_ae import CorrAE, CorrAEConfig
+from xmrlib.methods.cran import CRAN, CRANConfig
 from xmrlib.methods.dscmr import DSCMR, DSCMRConfig
 from xmrlib.methods.kernel_cca import KernelCCA, KernelCCAConfig
 from xmrlib.methods.mcsm import MCSM, MCSMConfig
@@ -31,12 +32,14 @@ METHODS: dict[str, type[Method]] = {
     "ccl": CCL,
     "mcsm": MCSM,
     "cmgans": CMGANs,
+    "cran": CRAN,
 }
 
 __all__ = [
     "ACMR",
     "CCA",
     "CCL",
+    "CRAN",
     "DSCMR",
     "MCSM",
     "METHODS",
@@ -47,6 +50,7 @@ __all__ = [
     "CCLConfig",
     "CMGANs",
     "CMGANsConfig",
+    "CRANConfig",
     "CheckpointError",
     "CorrAE",
     "CorrAEConfig",
