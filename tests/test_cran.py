@@ -18,7 +18,7 @@ from xmrlib.methods.cran_relations import Grounded, RegionPairs, TextRelations, 
 from xmrlib.methods.cran_training import level_loss, level_losses, order_with_partners
 from xmrlib.nn.ranking import hinge_loss
 
-SIZES = {"dim": 6, "word_dim": 5, "predicate_dim": 3, "sentence_maps": 4, "content_words": 5}
+SIZES = {"dim": 6, "word_dim": 5, "predicate_dim": 3, "sentence_maps": 4, "content_words": 5, "word_pairs": 4}
 MATCHINGS = pytest.mark.parametrize("matching", ["pooled", "best", "attended"])
 FORMS = [
     {"relation": "pairs", "matching": "pooled"},
@@ -283,9 +283,8 @@ def by_hand(level: Grounded, regions, where, mask, states, weights, ids, word_ma
     vectors = level.words.vectors(ids)
     real = [m for m in range(len(ids)) if word_mask[m]]
     chosen = sorted(sorted(real, key=lambda m: -weights[m])[: level.count])
-    for m, n in combinations(chosen, 2):
-        if fragment[m] != fragment[n]:
-            continue
+    inside = [(m, n) for m, n in combinations(chosen, 2) if fragment[m] == fragment[n]]
+    for m, n in sorted(inside, key=lambda pair: -weights[pair[0]] * weights[pair[1]])[: level.most]:
         own = [x for x in range(len(ids)) if fragment[x] == fragment[m]]
         stretches = range(own[0], m), range(m + 1, n), range(n + 1, own[-1] + 1)
         means = [vectors[list(s)].mean(dim=0) if len(s) else torch.zeros(5) for s in stretches]
@@ -317,7 +316,7 @@ def test_the_grounded_relation_is_its_plain_definition(monkeypatch):
                     level, regions[i], where[i], mask[i], states[t], weights[t], ids[t], word_mask[t], fragment[t]
                 )
                 assert found[i, t] == pytest.approx(expected, abs=1e-5)
-        monkeypatch.setattr("xmrlib.methods.cran_relations.MEMORY", 4 * 4 * 16 * 10 * 2)  # two texts at a time
+        monkeypatch.setattr("xmrlib.methods.cran_relations.MEMORY", 4 * 4 * 16 * 4 * 2)  # two texts at a time
         assert torch.allclose(level.scores(images, texts), found, atol=1e-6)
 
 

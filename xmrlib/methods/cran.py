@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from xmrlib.data.pairs import DataError, Pairs
+from xmrlib.data.pairs import DataError, Images, Pairs
 from xmrlib.features.sequences import TokenIds
 from xmrlib.features.views import Regions, windows
 from xmrlib.methods.base import retrieval_score
@@ -73,6 +74,31 @@ DEVIATIONS = (
 PAIRS_MEMORY = 1 << 27  # bytes that the pairs of regions of some images may take
 
 
+class RegionSide(ImageSide):
+    """Regions with their places: where data bring features "regions" and, beside them, "boxes" and a "mask"."""
+
+    @classmethod
+    def of(cls, side: ImageSide) -> Self:
+        """The same side."""
+        found = cls(side.view, side.backbone, side.kind, side.dim)
+        found.fingerprint = side.fingerprint
+        return found
+
+    def features(self, images: ImageInput) -> Regions:
+        """The regions of a table of images, of pictures, or of features that are there already."""
+        found = super().features(images)
+        given = images.given if isinstance(images, Images) else {}
+        own = isinstance(given.get(self.view), Tensor)
+        boxes = given["boxes"].float() if own and "boxes" in given else laid_out(self.view, found)
+        mask = given["mask"].bool() if own and "mask" in given else found.mask
+        return Regions(found.features, boxes, mask)
+
+
+def with_places(sides: SeveralImages) -> SeveralImages:
+    """The same sides, whose regions know their places."""
+    return SeveralImages(tuple(RegionSide.of(side) if side.kind == "regions" else side for side in sides.sides))
+
+
 class CRAN(NetworkMethod):
     """Relation attention and multi-level alignment; learns from pairs alone. It scores pairs, and cannot be indexed."""
 
@@ -115,7 +141,14 @@ class CRAN(NetworkMethod):
         backbones = {"image_view": config.backbone, "image_regions": config.regions_backbone or config.backbone}
         sides = tuple(ImageSide(getattr(config, name), backbones[name], kind) for name, kind in self.image_kind.items())
         text_side = TextSide(config.text_view, config.text_options, self.text_kind)
-        return SeveralImages(sides).fit(train.images), text_side.fit(train.texts)
+        return with_places(SeveralImages(sides)).fit(train.images), text_side.fit(train.texts)
+
+    @classmethod
+    def load(cls, path: str | Path, config: CRANConfig | None = None) -> Self:
+        """The model saved at `path`; see `Method.load`."""
+        model = super().load(path, config)
+        model.image_side = with_places(model.image_side)
+        return model
 
     def _build(self, sizes: dict[str, Any]) -> CRANNetwork:
         image = dict(zip(self.image_kind, sizes["image"], strict=True))
@@ -169,8 +202,7 @@ class CRAN(NetworkMethod):
         if "image_regions" not in views:
             return whole, torch.zeros(count, 0, 0), torch.zeros(count, 0, 4), torch.zeros(count, 0, dtype=torch.bool)
         regions: Regions = views["image_regions"]
-        boxes = laid_out(self.config.image_regions, regions)
-        return whole, regions.features, boxes, regions.mask
+        return whole, regions.features, regions.boxes, regions.mask
 
     @staticmethod
     def _read(texts: TokenIds) -> Parts:

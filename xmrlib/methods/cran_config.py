@@ -27,8 +27,10 @@ class CRANConfig(NetworkConfig):
     joint          True: one training, words and regions encoded once for all levels. False: one training a level, each
                    with encoders of its own
     matching       of local and relation: "pooled" (attention makes one vector of all), "best" (each word takes its best
-                   region, attention over words adds up) or "attended" (regions attend to words, the better two thirds
-                   of their cosines count, as in MAVA)
+                   region, attention over words adds up) or "attended" (regions attend to words, the better of their
+                   cosines count, as in MAVA)
+    lambda_softmax, top   of "attended": inverse temperature of the attention over words; how many cosines count, a
+                   number (int) or a share of them (float)
     relation       "pairs": relations of regions and of words are encoded and matched; "grounded": pairs of words look
                    for their regions by the local level, what lies between the words is compared with how the regions
                    lie. The second is an extension of CRAN
@@ -40,7 +42,8 @@ class CRANConfig(NetworkConfig):
     sentence       a text as a whole: "cnn" (Kim 2014) or the "mean" of its words' states
     sentence_widths, sentence_maps, phrase_widths   of the convolutions over words
     word_dim, dim  length of a word's vector, which is learned, and of the common spaces
-    content_words  of "grounded": so many words of a text, the most attended, are paired with those of their sentence
+    content_words, word_pairs   of "grounded": so many words of a text, the most attended, are paired within their
+                   sentence; so many pairs are kept
     predicate_dim  of "grounded": length of the vectors by which words and places are compared
     dropout        on the features of regions and wholes, and on word vectors
     scaling        of the features: "none", "unit" length, or "standard" (mean 0 and variance 1 a column)
@@ -63,6 +66,8 @@ class CRANConfig(NetworkConfig):
     weights: tuple[float, ...] | Literal["validation"] = (1.0, 1.0, 1.0)
     joint: bool = True
     matching: Matching = "pooled"
+    lambda_softmax: float = 4.0
+    top: int | float = 2 / 3
     relation: Literal["pairs", "grounded"] = "pairs"
     text_relations: Literal["phrases", "words", "pairs"] = "phrases"
     reach: int = 5
@@ -78,6 +83,7 @@ class CRANConfig(NetworkConfig):
     word_dim: int = 300
     dim: int = 1024
     content_words: int = 6
+    word_pairs: int = 8
     predicate_dim: int = 32
     dropout: float = 0.0
     scaling: Literal["none", "unit", "standard"] = "none"
@@ -94,13 +100,15 @@ class CRANConfig(NetworkConfig):
         if not isinstance(self.weights, str):
             object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
         self._check_names()
-        sizes = "reach sentence_maps word_dim dim content_words predicate_dim margin lower_after clip"
-        for name in sizes.split():
+        sizes = "lambda_softmax top reach sentence_maps word_dim dim content_words word_pairs predicate_dim margin"
+        for name in (*sizes.split(), "lower_after", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be positive.")
         for name in ("sentence_widths", "phrase_widths"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least one width, each from 1.")
+        if isinstance(self.top, float) and self.top > 1:
+            raise ValueError(f"top={self.top}: give a number of regions (int), or a share of them up to 1.0.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout} is outside [0, 1).")
         self._check_levels()
@@ -171,8 +179,8 @@ class CRANConfig(NetworkConfig):
     @classmethod
     def small(cls, **settings: Any) -> CRANConfig:
         """The sizes of the book on a laptop, with the grounded relation level: an extension, see DEVIATIONS."""
-        sizes = {"word_dim": 64, "dim": 64, "predicate_dim": 16, "sentence_maps": 64, "batch": 64, "epochs": 12}
-        how = {"learning_rate": 6e-3, "lower_after": 8, "dropout": 0.3, "scaling": "standard", "negatives": "softmax"}
+        sizes = {"word_dim": 64, "dim": 64, "predicate_dim": 16, "sentence_maps": 64, "batch": 64, "epochs": 15}
+        how = {"learning_rate": 6e-3, "lower_after": 11, "dropout": 0.3, "scaling": "standard", "negatives": "softmax"}
         if settings.get("relation", "grounded") == "grounded":
             how |= {"relation": "grounded", "matching": "best", "recurrence": None}
         return cls(**sizes | how | settings)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xmrlib.methods.cran_network import CRANNetwork, Parts
-from xmrlib.methods.cran_relations import pairs, word_pairs
+from xmrlib.methods.cran_relations import pairs
 from xmrlib.methods.scan import SHORTEST
 
 
@@ -71,22 +71,22 @@ def looks(network: CRANNetwork, seen: Parts, read: Parts) -> Looks:
 
 def _grounded(module, images: Parts, read: tuple[Tensor, ...]) -> dict[str, Tensor]:
     """One picture at a time: a text meets its own only."""
-    _, weights, ids, word_mask, _ = read
-    chosen, _ = module.chosen(weights, word_mask)
-    words, p, gate = module.texts(*read)
-    a, b = word_pairs(chosen.shape[1], ids.device)
+    _, weights, ids, word_mask, fragment = read
+    chosen = module.paired(weights, word_mask, fragment)[0]
+    words, a, b, p, gate = module.texts(*read)
     count, length, regions = len(ids), ids.shape[1], images[1].shape[1]
     said, held = torch.zeros(2, count, length, length, device=ids.device).unbind()
     spoken = torch.zeros(count, regions, regions, device=ids.device)
     for row in range(count):
         one = [part[row : row + 1] for part in images]
         alignment = module.alignment(one[0], one[1], words[row : row + 1])
-        first, second = chosen[row, a], chosen[row, b]
+        first, second = chosen[row, a[row]], chosen[row, b[row]]
         there = gate[row] > 0  # a place that is not real stands for the last word: leave it out
         said[row, first[there], second[there]] = gate[row, there]
-        held[row, first[there], second[there]] = module.held(alignment, one[2], p[row : row + 1])[0, 0, there].tanh()
+        own = (part[row : row + 1] for part in (a, b, p))
+        held[row, first[there], second[there]] = module.held(alignment, one[2], *own)[0, 0, there].tanh()
         alignment = alignment[0, :, 0]
-        spoken[row] = torch.einsum("p,jp,kp->jk", gate[row], alignment[:, a], alignment[:, b])
+        spoken[row] = torch.einsum("p,jp,kp->jk", gate[row], alignment[:, a[row]], alignment[:, b[row]])
     return {"word_pairs": said, "held": held, "region_pairs": spoken}
 
 

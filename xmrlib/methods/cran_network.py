@@ -23,8 +23,6 @@ from xmrlib.nn.cross_attention import cross_attention_scores
 from xmrlib.nn.sets import without_padding
 
 Parts = tuple[Tensor, ...]
-LAMBDA = 4.0  # inverse temperature of the attention over words, as in MAVA's code
-TOP = 2 / 3  # the share of the regions that count in "attended"
 MEMORY = 1 << 26  # bytes of affinities at a time, without gradients
 
 
@@ -59,7 +57,7 @@ class Matching(nn.Module):
 
     def __init__(self, config: Any) -> None:
         super().__init__()
-        self.form = config.matching
+        self.form, self.sharpness, self.top = config.matching, config.lambda_softmax, config.top
         self.attention = nn.ModuleDict({"image": Attention(config), "text": Attention(config)})
 
     def parts(self, side: str, items: Float[Tensor, "set item dim"], mask: Bool[Tensor, "set item"]) -> Parts:
@@ -87,10 +85,10 @@ class Matching(nn.Module):
             images[1],
             texts[1],
             direction="i2t",
-            lambda_softmax=LAMBDA,
+            lambda_softmax=self.sharpness,
             above_average_only=True,
             pooling="top",
-            top=TOP,
+            top=self.top,
         )
 
 
@@ -120,7 +118,7 @@ def best_scores(
         cosines = cosines.masked_fill(~region_mask[:, :, None], -torch.inf).amax(dim=1)
         cosines = torch.where(any_region[:, None], cosines, 0.0)
         best = rearrange(cosines, "image (text word) -> image text word", text=len(asks))
-        found.append(einsum(best, importance, "image text word, text word -> image text"))
+        found.append((best * importance).sum(dim=2))
     return torch.cat(found, dim=1)
 
 

@@ -141,7 +141,7 @@ class Grounded(nn.Module):
 
     def __init__(self, config: Any, words: int) -> None:
         super().__init__()
-        self.count = config.content_words
+        self.count, self.most = config.content_words, config.word_pairs
         self.words = Words(words, config.word_dim, trained=True)
         self.said = nn.Sequential(nn.Linear(3 * config.word_dim, config.dim), nn.ReLU())
         self.predicate = nn.Linear(config.dim, config.predicate_dim)
@@ -179,17 +179,38 @@ class Grounded(nn.Module):
         mask: Bool[Tensor, "text word"],
         fragment: Int[Tensor, "text word"],
     ) -> tuple[Tensor, ...]:
-        """w of the words that are paired, of unit length, then p and b of the pairs; b is 0 for pairs there are not."""
-        chosen, real = self.chosen(weights.detach(), mask)
+        """w of the words that are paired, of unit length; of each pair its words, as places among these, p, and b.
+
+        b is 0 for pairs that there are not.
+        """
+        chosen, a, b, real = self.paired(weights.detach(), mask, fragment)
         text = torch.arange(len(ids), device=ids.device)[:, None]
-        a, b = word_pairs(chosen.shape[1], ids.device)
+        before, between, after = self._around(ids, mask, fragment, chosen[text, a], chosen[text, b])
+        said = self.said(torch.cat([before, between, after], dim=-1))
+        gate = self.gate(said)[..., 0].float().sigmoid() * real
+        aligned = normalize(states.detach().float(), dim=-1, eps=SHORTEST)[text, chosen]
+        return aligned, a, b, self.predicate(said).float(), gate
+
+    def paired(
+        self,
+        weights: Float[Tensor, "text word"],
+        mask: Bool[Tensor, "text word"],
+        fragment: Int[Tensor, "text word"],
+    ) -> tuple[
+        Int[Tensor, "text chosen"], Int[Tensor, "text pair"], Int[Tensor, "text pair"], Bool[Tensor, "text pair"]
+    ]:
+        """The places of the most attended words; of each pair its first and its second among these; which pairs exist.
+
+        Kept are the pairs of words of one sentence with the largest product of weights.
+        """
+        chosen, real = self.chosen(weights, mask)
+        text = torch.arange(len(weights), device=weights.device)[:, None]
+        a, b = word_pairs(chosen.shape[1], weights.device)
         first, second = chosen[:, a], chosen[:, b]
         both = real[:, a] & real[:, b] & (fragment[text, first] == fragment[text, second])
-        before, between, after = self._around(ids, mask, fragment, first, second)
-        said = self.said(torch.cat([before, between, after], dim=-1))
-        gate = self.gate(said)[..., 0].float().sigmoid() * both
-        aligned = normalize(states.detach().float(), dim=-1, eps=SHORTEST)[text, chosen]
-        return aligned, self.predicate(said).float(), gate
+        product = (weights[text, first] * weights[text, second]).masked_fill(~both, -1)
+        kept = product.topk(min(self.most, len(a)), dim=1).indices.sort(dim=1).values
+        return chosen, a[kept], b[kept], both.gather(1, kept)
 
     def chosen(
         self, weights: Float[Tensor, "text word"], mask: Bool[Tensor, "text word"]
@@ -229,9 +250,11 @@ class Grounded(nn.Module):
             [self._scores(regions, mask, q, *part) for part in zip(*(t.split(step) for t in texts), strict=True)], dim=1
         )
 
-    def _scores(self, regions: Tensor, mask: Tensor, q: Tensor, words: Tensor, p: Tensor, gate: Tensor) -> Tensor:
-        held = self.held(self.alignment(regions, mask, words), q, p)
-        return einsum(held.tanh(), gate, "image text pair, text pair -> image text")
+    def _scores(
+        self, regions: Tensor, mask: Tensor, q: Tensor, words: Tensor, a: Tensor, b: Tensor, p: Tensor, gate: Tensor
+    ) -> Tensor:
+        held = self.held(self.alignment(regions, mask, words), q, a, b, p)
+        return (held.tanh() * gate).sum(dim=2)
 
     def alignment(
         self,
@@ -252,9 +275,11 @@ class Grounded(nn.Module):
     def held(
         alignment: Float[Tensor, "image region text chosen"],
         q: Float[Tensor, "image region region predicate"],
+        a: Int[Tensor, "text pair"],
+        b: Int[Tensor, "text pair"],
         p: Float[Tensor, "text pair predicate"],
     ) -> Float[Tensor, "image text pair"]:
         """sum_jk a_mj a_nk p_mn . q_jk: how far the picture holds what is said of each pair of words."""
-        first, second = (alignment[..., places] for places in word_pairs(alignment.shape[3], p.device))
+        first, second = (alignment.gather(3, place.expand(*alignment.shape[:2], *place.shape)) for place in (a, b))
         agree = einsum(q, p, "image j k predicate, text pair predicate -> image j k text pair")
         return ((agree * first[:, :, None]).sum(dim=1) * second).sum(dim=1)
