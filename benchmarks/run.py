@@ -30,6 +30,7 @@ RESULTS = ROOT / "results" / "benchmarks.json"
 MODULES = (
     "benchmarks.evaluate",
     "benchmarks.mcsm",
+    "benchmarks.cran",
     "benchmarks.search",
     "benchmarks.cross_attention",
     "benchmarks.scenes",

@@ -50,14 +50,18 @@ TRAINED = {"backbone_rate": 1e-5}
 SETTINGS = {
     "CM-GANs, VGG-19 trained": ("CMGANs", {"encoder": "conv", "image_view": "whole"} | TRAINED),
     "MCSM, VGG-19 trained": ("MCSM", TRAINED),
+    "CRAN, 36 regions": ("CRAN", {}),
+    "CRAN, 36 regions attended": ("CRAN", {"matching": "attended"}),
+    "CRAN, 36 regions grounded": ("CRAN", {"relation": "grounded", "matching": "best"}),
 }
-METHODS = ("CCL", "CorrAE", "DSCMR", "ACMR", "VSE", "SCAN", "MCSM", "CMGANs", *SETTINGS)
+METHODS = ("CCL", "CorrAE", "DSCMR", "ACMR", "VSE", "SCAN", "MCSM", "CMGANs", "CRAN", *SETTINGS)
+FEW = {"CRAN": 5}  # regions a picture, where not as many as a detector gives
 # Beyond this: every picture with every text, articles in memory many times over, or a backbone's maps.
-MOST = {"SCAN": 1000, "MCSM": 640, **dict.fromkeys(SETTINGS, 80)}
+MOST = {"SCAN": 1000, "MCSM": 640, "CRAN": 5120, **dict.fromkeys(SETTINGS, 80)} | {"CRAN, 36 regions": 640}
 FIRST, TIMED = 15, 30  # steps before the clock starts, and under it
 
 
-def made_up(method: str, pairs: int, config: Any) -> tuple[Views, dict[str, Any]]:
+def made_up(method: str, pairs: int, config: Any, regions: int = REGIONS) -> tuple[Views, dict[str, Any]]:
     """Random features of `pairs` pairs as the method wants them, and their sizes."""
     generator = torch.Generator().manual_seed(0)
 
@@ -91,13 +95,17 @@ def made_up(method: str, pairs: int, config: Any) -> tuple[Views, dict[str, Any]
         whole = "text_whole" in config.text_kinds
         texts = Several((counts(pairs, WORDS), tokens) if whole else (tokens,))
         image, text = [CELL, IMAGE], [WORDS, ARTICLE_WORDS] if whole else [ARTICLE_WORDS]
-    elif method in ("VSE", "SCAN"):
+    elif method in ("VSE", "SCAN", "CRAN"):
         ids = torch.randint(1, 10_000, (pairs, LENGTH), generator=generator)
         texts, text = TokenIds(ids, torch.ones(pairs, LENGTH, dtype=torch.bool), torch.zeros_like(ids)), 10_000
         images = normal(pairs, IMAGE)
         if method == "SCAN":
             every = torch.ones(pairs, REGIONS, dtype=torch.bool)
             images, image = Regions(normal(pairs, REGIONS, REGION), torch.zeros(pairs, REGIONS, 4), every), REGION
+        if method == "CRAN":
+            boxes, every = normal(pairs, regions, 4).sigmoid(), torch.ones(pairs, regions, dtype=torch.bool)
+            images = Several((images, Regions(normal(pairs, regions, IMAGE), boxes, every)))
+            image = [IMAGE, IMAGE]
     else:
         images, texts = normal(pairs, IMAGE), counts(pairs, WORDS)
     if getattr(config, "backbone_rate", None):
@@ -307,7 +315,7 @@ def measure(name: str, batch: int, where: Run, clock: Clock, smaller: bool) -> N
     config = getattr(xmr, f"{kind}Config")
     config = (config.small if smaller else config.paper)(batch=batch, **settings)
     method = getattr(xmr, kind)(config)
-    views, sizes = made_up(kind, 2 * batch, config)
+    views, sizes = made_up(kind, 2 * batch, config, FEW.get(name, REGIONS))
     torch.manual_seed(0)
     network = method._build(sizes)
     before = len(clock.rows)

@@ -9,7 +9,7 @@ import json
 import pytest
 
 import xmrlib
-from benchmarks import evaluate, mcsm, run, search, training, worker
+from benchmarks import cran, evaluate, mcsm, run, search, training, worker
 
 NEEDS = {"torchmetrics": "torchmetrics", "pytorch-metric-learning": "pytorch_metric_learning", "faiss, flat": "faiss"}
 # torchmetrics drops relevant items whose score is not above 0.
@@ -18,9 +18,10 @@ TINY = {
     "map": {"images": 90, "dim": 16},
     "recall": {"images": 40, "dim": 16},
     "mcsm": {"images": 40, "dim": 16},
+    **dict.fromkeys(("cran", "cran pooled", "cran grounded"), {"images": 4, "regions": 3, "dim": 8}),
     "search": {"images": 3000, "dim": 16, "queries": 7},
 }
-TASKS = evaluate.TASKS | mcsm.TASKS | search.TASKS
+TASKS = evaluate.TASKS | mcsm.TASKS | cran.TASKS | search.TASKS
 METHODS = [(name, task, method) for name, task in TASKS.items() for method in task.methods]
 
 
@@ -102,3 +103,17 @@ def test_training_steps_are_timed_beside_their_floor(tmp_path, monkeypatch):
     least = 2 * 8 * (2 * (32 + 16) * config.hidden + 3 * 2 * config.hidden * config.dim)
     assert weights < row["parameters"] and least <= row["operations"] < 1.2 * least
     assert row["floor_ms"] == max(row["arithmetic_ms"], row["memory_ms"]) < row["loop_ms"]
+
+
+@pytest.mark.parametrize("name", [name for name in training.METHODS if name.startswith("CRAN")])
+def test_every_form_of_cran_is_timed(name, tmp_path, monkeypatch):
+    output, small = tmp_path / "training.json", xmrlib.CRANConfig.small(dim=8, word_dim=4, sentence_maps=4)
+    words = ["training", name, "--batches", "4", "--device", "cpu", "--precision", "fp32", "--output", str(output)]
+    monkeypatch.setattr("sys.argv", words)
+    monkeypatch.setattr(
+        xmrlib.CRANConfig, "paper", lambda batch, **form: dataclasses.replace(small, batch=batch, **form)
+    )
+    monkeypatch.setattr(training, "IMAGE", 12)
+    assert training.main() == 0
+    (row,) = json.loads(output.read_text())["rows"]
+    assert row["method"] == name and row["batch"] == 4 and row["operations"] > 0
