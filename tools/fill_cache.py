@@ -17,6 +17,7 @@ from xmrlib.settings import cache_directory
 NEEDED = (
     ("emoji", "whole", {}),
     ("scenes", "whole", {}),
+    ("scenes", "regions", {}),
 )
 
 

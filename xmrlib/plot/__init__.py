@@ -23,6 +23,7 @@ _NAMES = {
     "tables": "results_table ResultsTable glue",
     "explorer": "explore Explorer",
     "picking": "picker retrieval_html ranking_html Page",
+    "relations": "reading",
     "diagrams": "the_gap map_of_the_book pipeline",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
