@@ -1,17 +1,21 @@
-# make book       build the page into _build/html (runs every chapter; a second time only what changed)
-# make test       everything that must hold: style, units, properties, notebooks, the book, its pages in a browser
-# make serve      show the built page on http://localhost:8000
-# make notebooks  write notebooks/*.ipynb from the chapters
-# make bench      speed and memory beside other libraries
+# make book         build the page into _build/html (runs every chapter; a second time only what changed)
+# make test         everything that must hold: style, units, properties, notebooks, the book, its pages in a browser
+# make serve        show the built page on http://localhost:8000
+# make notebooks    write notebooks/*.ipynb from the chapters
+# make assignments  write the homework: notebooks for students, notebooks with solutions and hidden tests
+# make grade        grade a class: SUBMISSIONS=folder gives folder-graded/grades.csv and a page of feedback for each
+# make bench        speed and memory beside other libraries
 # One .venv serves all of them. It is made by whichever runs first, and again when the pins change.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help book test serve notebooks bench clean
+.PHONY: help book test serve notebooks assignments grade bench clean
 
 PYTHON ?= python3
 PORT ?= 8000
+# The homework's sources; a private copy of them has other hidden tests.
+HOMEWORK ?= assignments
 WORKERS ?= 2
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -39,6 +43,14 @@ book: $(READY)
 
 notebooks: $(READY)
 	$(RUN) tools/make_notebooks.py
+
+assignments: $(READY)
+	$(RUN) tools/make_assignments.py --homework "$(HOMEWORK)"
+
+# OPTIONS="--seconds 300 --memory 4000" changes the limits of a submission.
+grade: $(READY)
+	@test -n "$(SUBMISSIONS)" || { echo "Say which folder: make grade SUBMISSIONS=folder"; exit 1; }
+	$(RUN) tools/grade.py "$(SUBMISSIONS)" --homework "$(HOMEWORK)" $(OPTIONS)
 
 serve: book
 	$(RUN) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

@@ -28,8 +28,8 @@ def fill() -> None:
         for name, view, options in NEEDED:
             start = time.monotonic()
             features = xmr.features.view(xmr.data.load(name).images, view, **options)
-            took = time.monotonic() - start
-            print(f"features of {name}, {view}: {tuple(features.shape)}, {took:.1f} s", flush=True)
+            took, tensor = time.monotonic() - start, getattr(features, "features", features)
+            print(f"features of {name}, {view}: {tuple(tensor.shape)}, {took:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
