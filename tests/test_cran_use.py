@@ -306,6 +306,22 @@ def test_places_of_a_grid_and_of_patches():
     assert torch.allclose(laid_out("patches", five)[0, 4], torch.tensor([0.2, 0.2, 0.8, 0.8]))
 
 
+def test_boxes_that_come_with_features_are_seen(tmp_path):
+    data = with_twins(12)
+    fitted = model(**GROUNDED).fit(data)
+    for one in (fitted, CRAN.load(fitted.save(tmp_path))):
+        _, features, boxes, mask = one._seen(one.image_side.features(data.images))
+        assert torch.equal(boxes, data.images.given["boxes"])
+        assert torch.equal(features, data.images.given["regions"])
+        assert torch.equal(mask, data.images.given["mask"])
+    moved = dataclasses.replace(data.images, given=data.images.given | {"boxes": data.images.given["boxes"].flip(1)})
+    scores = (
+        fitted.level_scores(data)["relation"],
+        fitted.level_scores(dataclasses.replace(data, images=moved))["relation"],
+    )
+    assert not torch.allclose(*scores)
+
+
 def test_scores_do_not_depend_on_how_many_are_scored_at_a_time(monkeypatch):
     val = pairs(12, 3, seed=5)
     for settings in (GROUNDED, {"matching": "attended"}, {"matching": "best"}):
