@@ -25,7 +25,7 @@ MEASURES = {
         "r5": ("i2t", "t2i"),
         "r10": ("i2t", "t2i"),
         "medr": ("i2t", "t2i"),
-        "twin": ("i2t", "t2i"),
+        "twin": ("i2t", "t2i", "left-right", "above-below", "near", "size", "novel"),
         "pointing": ("regions", "words", "relations"),
         "probe": ("accuracy", "hidden", "standardised_hidden"),
     }.items()
