@@ -58,6 +58,9 @@ def test_the_page_holds_words_regions_and_pairs() -> None:
     assert held["seen"][0][0]["pairs"] == [[1, 4, 0.8, -0.4]], "what hardly weighs is left out"
     assert np.allclose(held["seen"][1][0]["boxes"][0], [0.13, 0.13, 0.33, 0.33]), "boxes of the picture that is shown"
     assert all(j != k for seen in held["seen"][0] for j, k, _ in seen["over"])
+    assert f'alt="{held["seen"][0][0]["alt"]}"' in html._repr_html_(), (
+        "the first picture has words before any script runs"
+    )
     assert np.allclose(held["seen"][0][1]["agree"], first.agreement[1, :9], atol=0.01)
     assert all(menu["aria-label"] for menu in page.all("select")) and len(page.all("option")) == 6
     assert any(words.get("aria-live") == "polite" for words in page.all("p"))

@@ -144,12 +144,14 @@ def reading(
     identity = page.name_for(title + data)
     menus = _menu("xmr-text", "Text", [_short(texts[row]) for row in range(len(texts))], "xmr-wide")
     menus += _menu("xmr-view", "Picture", list(seen)) if len(seen) > 1 else ""
+    first = held_by_view[0][0]
     return Page(
         f'<div class="xmr-explore" id="{identity}" role="group" aria-label="{page.attribute(title)}">'
         f"<style>{page.STYLE}{_STYLE}</style>"
         f'<div class="xmr-controls">{menus}<button type="button" class="xmr-all">Show all</button></div>'
         f'<div class="xmr-sentence" role="group" aria-label="Words"></div>'
-        f'<div class="xmr-card"><div class="xmr-reading"><img alt="" src="{held_by_view[0][0]["src"]}">'
+        f'<div class="xmr-card"><div class="xmr-reading">'
+        f'<img src="{first["src"]}" alt="{page.attribute(first["alt"])}">'
         f'<svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true"></svg>'
         f'<div class="xmr-tags" aria-hidden="true"></div></div></div>'
         f'<p class="xmr-says" aria-live="polite"></p>'
