@@ -362,6 +362,15 @@ def test_by_the_command(tmp_path, capsys):
     assert "R@1" in capsys.readouterr().out
 
 
+def test_levels_by_the_command_are_names_between_commas(capsys):
+    for given in ("levels=relation,local", 'levels=["local", "relation"]'):
+        cli.main(["train", "cran", "--list-config", "--config", given, "weights=validation"])
+        printed = capsys.readouterr().out
+        assert 'levels = ["local", "relation"]' in printed and 'weights = "validation"' in printed
+    assert cli.main(["train", "cran", "--list-config", "--config", "levels=globe"]) != 0
+    assert "levels=('globe',)" in capsys.readouterr().err
+
+
 def test_all_pairs_of_levels():
     for levels in combinations(("global", "local", "relation"), 2):
         assert model(levels=levels).fit(pairs(16, 3)).config.levels == levels

@@ -242,7 +242,7 @@ def reproduce(options: argparse.Namespace) -> None:
 
 
 def config_from(kind: type[MethodConfig], assignments: Sequence[str]) -> MethodConfig:
-    """A configuration from `key=value` words; values are JSON or plain, `text_options.dim=200` reaches inside."""
+    """A configuration from `key=value` words: JSON, plain, or names between commas; `text_options.dim=200` goes inside."""
     fields = {field.name for field in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     for key, value in _assignments(assignments):
@@ -255,6 +255,11 @@ def config_from(kind: type[MethodConfig], assignments: Sequence[str]) -> MethodC
             values.setdefault(name, {})[inner] = value
         else:
             values[name] = value
+    for field in dataclasses.fields(kind):
+        # A list of names may be written as levels=local,relation.
+        if str(field.type).startswith("tuple[") and "Literal[" not in str(field.type):
+            if isinstance(found := values.get(field.name), str):
+                values[field.name] = tuple(found.split(","))
     try:
         return kind(**values)
     except TypeError as fault:
