@@ -242,7 +242,7 @@ def reproduce(options: argparse.Namespace) -> None:
 
 
 def config_from(kind: type[MethodConfig], assignments: Sequence[str]) -> MethodConfig:
-    """A configuration from `key=value` words: JSON, plain, or names between commas; `text_options.dim=200` goes inside."""
+    """A configuration from `key=value` words: JSON, plain, or `a,b` for a list; `text_options.dim=200` goes inside."""
     fields = {field.name for field in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     for key, value in _assignments(assignments):
