@@ -14,7 +14,7 @@ WRONG: dict[str, dict[str, str]] = {
     },
     "cd-gradient": {
         "pasted": """
-            return torch.tensor([[-0.1616], [0.2196]]), torch.tensor([-0.1192, 0.2689]), torch.tensor([-0.0643])""",
+            return torch.tensor([[0.0748], [0.1309]]), torch.tensor([0.1904, -0.1155]), torch.tensor([0.1446])""",
         "the draw in the statistics": """
             h = draw((hidden_bias + v @ weight).sigmoid())
             back = (visible_bias + h @ weight.T).sigmoid()
@@ -56,7 +56,7 @@ WRONG: dict[str, dict[str, str]] = {
         "padding taken for zero": "return codes.sum(dim=1) / mask.sum(dim=1, keepdim=True)",
     },
     "contrastive": {
-        "pasted": "return torch.tensor((0.25 + (1 - 0.45**0.5) ** 2) / 4)",
+        "pasted": "return 0 * u.sum() + (0.25 + (1 - 0.45**0.5) ** 2) / 4",
         "a mean over the terms": """
             d = torch.cdist(u, v, compute_mode="donot_use_mm_for_euclid_dist")
             same = labels[:, None] == labels[None]

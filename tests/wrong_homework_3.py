@@ -86,7 +86,9 @@ WRONG: dict[str, dict[str, str]] = {
             return loss.mean()""",
     },
     "fusion": {
-        "pasted": "return torch.tensor([[0.0, 0.7, 0.2], [0.0, 0.2, 0.4]])",
+        "pasted": """
+            rows = [[0.0, 0.7, 0.2], [0.0, 0.2, 0.4]] if asking == "images" else [[0.0, 0.9, 0.2], [0.1, 0.0, 0.4]]
+            return torch.tensor(rows)""",
         "along the texts, whoever asks": """
             def r(w):
                 span = w.amax(dim=1, keepdim=True) - w.amin(dim=1, keepdim=True)
@@ -136,7 +138,7 @@ WRONG: dict[str, dict[str, str]] = {
             return {name for name, same in found.items() if same.all(dim=1).any()}""",
     },
     "pointing": {
-        "pasted": "return 0.5, 0.5",
+        "pasted": "return 0.5, 5 / 12",
         "all pictures counted": """
             right = shown & present
             at = weights.masked_fill(~present, -torch.inf).argmax(dim=1, keepdim=True)

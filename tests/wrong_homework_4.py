@@ -103,79 +103,79 @@ WRONG: dict[str, dict[str, str]] = {
             torch.nn.init.constant_(discriminator.weight, 0.2)""",
         "the generator not held fast": """
             optimisers["discriminator"].zero_grad()
-            judge(discriminator(h), discriminator(generator(h))).backward()
+            judge_loss(discriminator(h), discriminator(generator(h))).backward()
             optimisers["discriminator"].step()
             learned = [p for p in discriminator.parameters() if p.requires_grad]
             for p in learned:
                 p.requires_grad_(False)
             for _ in range(moves):
                 optimisers["generator"].zero_grad()
-                deceive(discriminator(generator(h))).backward()
+                deceive_loss(discriminator(generator(h))).backward()
                 optimisers["generator"].step()
             for p in learned:
                 p.requires_grad_(True)""",
         "the discriminator not held fast": """
             optimisers["discriminator"].zero_grad()
-            judge(discriminator(h), discriminator(generator(h).detach())).backward()
+            judge_loss(discriminator(h), discriminator(generator(h).detach())).backward()
             optimisers["discriminator"].step()
             for _ in range(moves):
                 optimisers["generator"].zero_grad()
-                deceive(discriminator(generator(h))).backward()
+                deceive_loss(discriminator(generator(h))).backward()
                 optimisers["generator"].step()""",
         "everything wants a gradient afterwards": """
             optimisers["discriminator"].zero_grad()
-            judge(discriminator(h), discriminator(generator(h).detach())).backward()
+            judge_loss(discriminator(h), discriminator(generator(h).detach())).backward()
             optimisers["discriminator"].step()
             discriminator.requires_grad_(False)
             for _ in range(moves):
                 optimisers["generator"].zero_grad()
-                deceive(discriminator(generator(h))).backward()
+                deceive_loss(discriminator(generator(h))).backward()
                 optimisers["generator"].step()
             discriminator.requires_grad_(True)""",
         "gradients that add up": """
-            judge(discriminator(h), discriminator(generator(h).detach())).backward()
+            judge_loss(discriminator(h), discriminator(generator(h).detach())).backward()
             optimisers["discriminator"].step()
             learned = [p for p in discriminator.parameters() if p.requires_grad]
             for p in learned:
                 p.requires_grad_(False)
             for _ in range(moves):
-                deceive(discriminator(generator(h))).backward()
+                deceive_loss(discriminator(generator(h))).backward()
                 optimisers["generator"].step()
             for p in learned:
                 p.requires_grad_(True)""",
         "gradients dropped too late": """
-            judge(discriminator(h), discriminator(generator(h).detach())).backward()
+            judge_loss(discriminator(h), discriminator(generator(h).detach())).backward()
             optimisers["discriminator"].step()
             optimisers["discriminator"].zero_grad()
             learned = [p for p in discriminator.parameters() if p.requires_grad]
             for p in learned:
                 p.requires_grad_(False)
             for _ in range(moves):
-                deceive(discriminator(generator(h))).backward()
+                deceive_loss(discriminator(generator(h))).backward()
                 optimisers["generator"].step()
                 optimisers["generator"].zero_grad()
             for p in learned:
                 p.requires_grad_(True)""",
         "nothing passes through the discriminator": """
             optimisers["discriminator"].zero_grad()
-            judge(discriminator(h), discriminator(generator(h).detach())).backward()
+            judge_loss(discriminator(h), discriminator(generator(h).detach())).backward()
             optimisers["discriminator"].step()
             for _ in range(moves):
                 optimisers["generator"].zero_grad()
                 with torch.no_grad():
                     says = discriminator(generator(h))
-                deceive(says).requires_grad_().backward()
+                deceive_loss(says).requires_grad_().backward()
                 optimisers["generator"].step()""",
         "as many moves of both": """
             learned = [p for p in discriminator.parameters() if p.requires_grad]
             for _ in range(moves):
                 optimisers["discriminator"].zero_grad()
-                judge(discriminator(h), discriminator(generator(h).detach())).backward()
+                judge_loss(discriminator(h), discriminator(generator(h).detach())).backward()
                 optimisers["discriminator"].step()
                 for p in learned:
                     p.requires_grad_(False)
                 optimisers["generator"].zero_grad()
-                deceive(discriminator(generator(h))).backward()
+                deceive_loss(discriminator(generator(h))).backward()
                 optimisers["generator"].step()
                 for p in learned:
                     p.requires_grad_(True)""",
@@ -210,6 +210,8 @@ WRONG: dict[str, dict[str, str]] = {
     "best-answer": {
         "pasted": """
             nan = torch.nan
+            if len(labels) == 3:
+                return torch.tensor([4 / 5, 4 / 5, 1 / 2]).diag()[None]
             own = [[1.0, 0.0], [0.0, 1.0]] if mismatch == "condition" else [[2 / 3, nan], [nan, 2 / 3]]
             return torch.tensor([own, [[0.0, nan], [nan, 0.0]]])""",
         "two thirds, whatever the classes": """

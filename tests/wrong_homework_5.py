@@ -4,7 +4,7 @@ from __future__ import annotations
 
 WRONG: dict[str, dict[str, str]] = {
     "pairs": {
-        "pasted": "return torch.tensor([[[4.0], [17.0]]])",
+        "pasted": "return torch.tensor([[[6.0794], [14.9206]]])",
         "projected pair by pair": """
             count = regions.shape[1]
             j, k = (~torch.eye(count, dtype=torch.bool)).nonzero(as_tuple=True)
@@ -290,7 +290,7 @@ WRONG: dict[str, dict[str, str]] = {
             return found""",
     },
     "choice": {
-        "pasted": "return 0.75, 0.525, 0.975",
+        "pasted": "return 0.75, 0.5, 1.0",
         "a tie is wrong": """
             place = torch.arange(len(scores))
             own, others = scores.diagonal(), (scores[place, place ^ 1], scores[place ^ 1, place])
