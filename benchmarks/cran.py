@@ -1,9 +1,9 @@
 """CRAN's scores of every image with every text at all three levels, from features of regions and words on.
 
 Five texts an image of 8 to 17 words, `CRANConfig.paper()`, five regions or 36. In the form of MAVA ("attended") each
-region asks each word, and each of the 20 or 1,260 ordered pairs of regions asks each phrase. The floor is the products
-of these, made in tiles and thrown away, without the encoders. "pooled" makes one vector of every item first; "grounded"
-is the extension, its local level with the best region of each word.
+region asks each word, and each of the 20 or 1,260 ordered pairs of regions asks each phrase. "pooled" makes one vector
+of every item first; "grounded" is the extension, its local level with the best region of each word. The floor is the
+matrix products of each form, of its encoders and of its matching, without padding, made some at a time and thrown away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from xmrlib.methods.several import Several
 
 WHOLE, REGION, WORDS = 4096, 4096, 10_000  # fc7 of VGG-16 and VGG-19, and a vocabulary
 SHORTEST, LONGEST = 8, 17  # words a text
-TILE = 64  # images whose products are made at a time
+TILE = 1 << 26  # numbers that a product may fill at a time
 
 
 def features(images: int, regions: int, dim: int = 1024) -> dict:
@@ -45,30 +45,54 @@ def scored(data: dict, **form: object) -> dict:
     return {name: float(scores.mean()) for name, scores in found.items()}
 
 
-def floor(data: dict) -> dict:
-    """Regions with words and pairs of regions with phrases of two and three words, without padding, at size `dim`."""
-    regions, words, dim = data["images"].views[1].mask.shape[1], int(data["texts"].mask.sum()), data["dim"]
-    phrases = 2 * words - 3 * len(data["texts"])
-    for asks, answers in ((regions, words), (regions * (regions - 1), phrases)):
-        columns = torch.randn(dim, answers)
-        step = max(1, min(TILE, 100_000_000 // (asks * answers)))
-        rows = torch.randn(step * asks, dim)
-        for begin in range(0, len(data["images"]), step):
-            rows[: min(step, len(data["images"]) - begin) * asks] @ columns
+def floor(data: dict, matching: str = "pooled", relation: str = "pairs") -> dict:
+    """Every product of that form, `rows` x `inner` times `inner` x `columns`."""
+    config = CRANConfig.paper(dim=data["dim"], matching=matching, relation=relation)
+    (images, regions), dim = data["images"].views[1].mask.shape, config.dim
+    texts, words, pairs = len(data["texts"]), int(data["texts"].mask.sum()), regions * (regions - 1)
+    phrases = sum(words - texts * (width - 1) for width in config.phrase_widths)
+    product(images, WHOLE, dim)  # the global level
+    product(words, config.word_dim * sum(config.sentence_widths), config.sentence_maps)
+    product(texts, config.sentence_maps * len(config.sentence_widths), dim)
+    product(images, dim, texts)
+    product(images * regions, REGION, dim)  # regions, and words in both directions
+    product(words, config.word_dim + dim, 2 * 4 * dim)
+    if matching != "pooled":
+        product(images * regions, dim, words)
+    if relation == "pairs":  # A, B and W_2; phrases; each pair with each phrase
+        product(images * regions, dim, 2 * dim)
+        product(images * pairs, dim, dim)
+        product(words, dim * sum(config.phrase_widths), dim)
+        product(phrases, dim, dim)
+        product(images * pairs if matching == "attended" else images, dim, phrases if matching == "attended" else texts)
+    else:  # p and q; the alignment; each pair of regions with each pair of words
+        product(texts * config.word_pairs, 3 * config.word_dim, dim)
+        product(texts * config.word_pairs, dim, config.predicate_dim)
+        product(images * pairs, dim, config.predicate_dim)
+        product(images * regions, dim, texts * config.content_words)
+        product(images * pairs, config.predicate_dim, texts * config.word_pairs)
     return {}
 
 
+def product(rows: int, inner: int, columns: int) -> None:
+    """A product of these sizes, so many rows at a time that it fills 256 MB at most."""
+    step = max(1, min(rows, TILE // max(inner, columns)))
+    left, right = torch.randn(step, inner), torch.randn(inner, columns)
+    for begin in range(0, rows, step):
+        left[: rows - begin] @ right
+
+
 def task(**form: object) -> Task:
-    """Scoring in one form beside its products, where it has such."""
-    methods = {"xmrlib": lambda data: scored(data, **form)}
-    if form.get("matching") == "attended":
-        methods["floor (matrix products)"] = floor
+    """Scoring in one form beside its products."""
     return Task(
         data=features,
         warm={"images": 8, "regions": 3, "dim": 8},
         sizes=({"images": 1000, "regions": 5}, {"images": 100, "regions": 36}),
         quick=({"images": 40, "regions": 5},),
-        methods=methods,
+        methods={
+            "xmrlib": lambda data: scored(data, **form),
+            "floor (matrix products)": lambda data: floor(data, **form),
+        },
         agree=1e-4,
     )
 
@@ -76,5 +100,5 @@ def task(**form: object) -> Task:
 TASKS = {
     "cran": task(matching="attended"),
     "cran pooled": task(),
-    "cran grounded": task(relation="grounded", matching="best"),
+    "cran grounded": task(matching="best", relation="grounded"),
 }

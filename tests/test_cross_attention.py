@@ -232,7 +232,30 @@ def test_a_tile_stays_within_its_memory(dtype):
         width, height = cross_attention._tile_size(contexts, queries, bound, pays)
         assert width * height * 36 * 17 * cross_attention.ALIVE * itemsize <= bound
         assert (width + 1) * height * 17 * (36 * cross_attention.ALIVE + 64 * (not pays)) * itemsize > bound
+        block = cross_attention._block_size(contexts, queries, bound, width, height)
+        assert width <= block <= len(contexts)
+        assert block == width or block * height * 36 * 17 * itemsize <= cross_attention.BLOCK * bound
     assert cross_attention._tile_size(contexts, queries, 1, True) == (1, 1)
+
+
+def test_tiles_of_few_contexts_share_a_product(monkeypatch):
+    """As pairs of regions ask a few phrases: a tile has room for one text, its block for more."""
+    regions, words, region_mask, word_mask = sets(9, 40, 30, 4, 8, seed=3)
+    options = {"direction": "i2t", "pooling": "top", "memory": 16_000}
+    expected = cross_attention_scores(regions, words, region_mask, word_mask, **options)
+    shapes = []
+    products = torch.Tensor.__matmul__
+
+    def product(left, right):
+        shapes.append(left.shape)
+        return products(left, right)
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", product)
+    with torch.no_grad():
+        found = cross_attention_scores(regions, words, region_mask, word_mask, **options)
+    width, height = cross_attention._tile_size(words, regions, 16_000, True)
+    assert width * 4 < max(shape[0] for shape in shapes if len(shape) == 2)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,10 @@ class RegionPairs(nn.Module):
     """rho_jk = W_2 ReLU(A v_j + B v_k + G g_jk) for the ordered pairs of regions, g_jk how k lies as seen from j.
 
     linear_pairs leaves W_2 and ReLU out; ordered=False gives (j, k) and (k, j) the mean of the two.
+
+    One array of all pairs is filled in place: 516 MB in float32 for 100 images of 36 regions, 1,260 pairs each, of
+    1,024 numbers. A training step keeps it and what W_2 makes of it, and the matching adds arrays as large; where that
+    is too much, take a smaller `batch`. Without gradients some images are taken at a time.
     """
 
     def __init__(self, config: Any) -> None:
@@ -71,11 +75,11 @@ class RegionPairs(nn.Module):
         first, second = self.first(regions), self.second(regions)
         count = regions.shape[1]
         j, k = pairs(count, regions.device)
-        hidden = first[:, j] + second[:, k]
+        hidden = first[:, j].add_(second[:, k])
         if self.place is not None:
-            hidden = hidden + self.place(pair_geometry(boxes)[:, j, k])
+            hidden.add_(self.place(pair_geometry(boxes)[:, j, k]))
         if self.out is not None:
-            hidden = hidden.relu()
+            hidden.relu_()
         if not self.ordered:
             turned = k * (count - 1) + j - (j > k).long()  # the row of (k, j)
             hidden = (hidden + hidden[:, turned]) / 2

@@ -16,8 +16,10 @@ the dimensions, and those that ask are many; elsewhere the contexts are formed.
 
 from __future__ import annotations
 
-from functools import cache, reduce
-from math import isqrt
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial, reduce
+from itertools import repeat
+from math import ceil, isqrt
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -26,7 +28,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-from xmrlib.nn.sets import Sets, check_sets, chunks, without_padding
+from xmrlib.nn.sets import Sets, check_sets, chunks, may_look, without_padding
 
 Direction = Literal["t2i", "i2t", "both"]
 Normalisation = Literal["clipped_l2norm", "l2norm", "clipped", "no_norm"]
@@ -38,6 +40,8 @@ EPSILON = 1e-8
 LAMBDAS = {"t2i": (9.0, 6.0), "i2t": (4.0, 5.0)}
 # Bytes that a tile works in: within the cache of a CPU, enough to fill a GPU.
 MEMORY = {"cpu": 1 << 23, "cuda": 1 << 30}
+# Rows from which on a product of matrices is at its full speed, and tiles' memories that it may fill to have as many.
+ROWS, BLOCK = 512, 4
 # Numbers alive at a time for each region with each word: affinity, weight, mixture, product.
 ALIVE = 4
 
@@ -86,7 +90,8 @@ def cross_attention_scores(
     pooling               of the cosines: "lse" (log-sum-exp), "mean", "max" or "top" (the mean of the best)
     lambda_lse            factor inside the log-sum-exp; by default 6 (t2i), 5 (i2t)
     top                   for "top": how many (int), or the fraction of the asking items, rounded up (float)
-    memory                bytes that a tile works in, but at least one pair's; by default 8 MB on a CPU, 1 GB on a GPU
+    memory                bytes that a tile works in, but at least one pair's; by default 8 MB on a CPU, 1 GB on a GPU;
+                          a product that tiles share may take four times as many
     compiled              let `torch.compile` fuse the passes over a tile: no gain on a CPU, some on a GPU
 
     Padding has no influence, whatever it holds, NaN included. Affinities are inner products: cosines, as in the paper,
@@ -155,6 +160,23 @@ def cross_attention_weights(
     return rearrange(weights, "pair region word -> pair word region") if direction == "t2i" else weights
 
 
+class _Answering(NamedTuple):
+    """A block of contexts: which they are, their items in rows, and the tiles that it is cut into."""
+
+    which: Tensor  # context
+    items: Tensor  # (context answer) dim
+    tiles: list[tuple[Tensor, Tensor, Tensor | None, Tensor | None]]  # which, answers, mask, Gram matrices
+
+
+class _Asking(NamedTuple):
+    """A chunk of queries: which they are, their items in rows, how long each is, and True where one is real or None."""
+
+    which: Tensor  # query
+    items: Tensor  # (ask query) dim
+    lengths: Tensor  # ask query
+    mask: Tensor | None  # query ask
+
+
 def _scores(images: Sets, texts: Sets, options: _Options, memory: int | None, compiled: bool) -> Tensor:
     """(image text) scores in one direction, tile by tile: the items of `queries` ask, those of `contexts` answer."""
     contexts, queries = (images, texts) if options.direction == "t2i" else (texts, images)
@@ -162,34 +184,75 @@ def _scores(images: Sets, texts: Sets, options: _Options, memory: int | None, co
     gram_pays = _gram_pays(contexts[0], queries[0])
     memory = MEMORY.get(device.type, MEMORY["cpu"]) if memory is None else memory
     width, height = _tile_size(contexts[0], queries[0], memory, gram_pays)
+    block = _block_size(contexts[0], queries[0], memory, width, height)
+    blocks = _kept(partial(_answering, contexts, block, width, gram_pays), contexts, memory)
+    asking = _kept(partial(_asking, queries, height), queries, memory)
     score_tile = _compiled_tile() if compiled else _score_tile
     scores = torch.empty(len(contexts[0]), len(queries[0]), dtype=dtype, device=device)
-    # Each chunk of queries meets all chunks of contexts. With gradients, or if they are few, it is made once and kept;
-    # else it is made anew each time, so that there is no second copy of all queries.
-    keep = torch.is_grad_enabled() or queries[0].nbytes <= memory
-    kept = list(chunks(queries, height)) if keep else None
-    for rows, answers in chunks(contexts, width):
-        with torch.autocast(device.type, enabled=False):
-            gram = answers[0].to(dtype) @ answers[0].to(dtype).mT if gram_pays else None
-        for columns, asks in kept or chunks(queries, height):
-            scores[rows[:, None], columns] = score_tile(answers, gram, asks, options)
+    # Each block meets each chunk. What the inner loop goes through is made anew at each turn of the outer one.
+    if queries[0].nbytes * len(contexts[0]) / block <= contexts[0].nbytes * len(queries[0]) / height:
+        meetings = ((answers, asks) for answers in blocks() for asks in asking())
+    else:
+        meetings = ((answers, asks) for asks in asking() for answers in blocks())
+    for answers, asks in meetings:
+        # Equation 1. One product of matrices takes half the time of a batch of small ones, and one of many rows half
+        # that of one of few; so the tiles of a block share it.
+        axes = "(context answer) (ask query) -> context answer ask query"
+        affinity = rearrange(answers.items @ asks.items.T, axes, context=len(answers.which), query=len(asks.which))
+        for (rows, *tile), part in zip(answers.tiles, affinity.split(width), strict=True):
+            scores[rows[:, None], asks.which] = score_tile(part, *tile, asks.lengths, asks.mask, options)
     return scores if options.direction == "t2i" else scores.T
 
 
-def _score_tile(contexts: Sets, gram: Tensor | None, queries: Sets, options: _Options) -> Tensor:
-    """(context query) scores of some contexts with some queries; without `gram`, the plain way.
+def _kept(make: Callable[[], Iterator], sets: Sets, memory: int) -> Callable[[], Iterable]:
+    """`make`, or what it once made: with gradients, or if there is little; else there is no second copy of the sets."""
+    if not torch.is_grad_enabled() and sets[0].nbytes > memory:
+        return make
+    made = list(make())
+    return lambda: made
 
-    All between is (context answer ask query): one product of two matrices makes it, and sums over items run through
-    memory in long rows. Equations are numbered as in Lee et al. 2018.
+
+def _answering(contexts: Sets, block: int, width: int, gram_pays: bool) -> Iterator[_Answering]:
+    """The contexts, `block` at a time, in tiles of `width`."""
+    for which, (answers, mask) in chunks(contexts, block):
+        gram = None
+        if gram_pays:
+            with torch.autocast(answers.device.type, enabled=False):
+                gram = answers.to(_precise(answers)) @ answers.to(_precise(answers)).mT
+        parts = [repeat(None) if part is None else part.split(width) for part in (answers, _needed(mask), gram)]
+        items = rearrange(answers, "context answer dim -> (context answer) dim")
+        yield _Answering(which, items, list(zip(which.split(width), *parts, strict=False)))
+
+
+def _asking(queries: Sets, height: int) -> Iterator[_Asking]:
+    """The queries, `height` at a time."""
+    for which, (asks, mask) in chunks(queries, height):
+        lengths = rearrange(asks.to(_precise(asks)).norm(dim=2), "query ask -> ask query")
+        # Side by side, so that whatever sums over answers or items that ask runs through long rows.
+        yield _Asking(which, rearrange(asks, "query ask dim -> (ask query) dim"), lengths, _needed(mask))
+
+
+def _needed(mask: Tensor | None) -> Tensor | None:
+    """None in place of a mask by which everything is real, where that may be looked at."""
+    return None if mask is None or (may_look(mask) and bool(mask.all())) else mask
+
+
+def _score_tile(
+    affinity: Tensor,
+    answers: Tensor,
+    answers_mask: Tensor | None,
+    gram: Tensor | None,
+    lengths: Tensor,
+    asks_mask: Tensor | None,
+    options: _Options,
+) -> Tensor:
+    """(context query) scores of some contexts with some queries from their affinities; without `gram`, the plain way.
+
+    All between is (context answer ask query), so that sums over items run through memory in long rows. Equations are
+    numbered as in Lee et al. 2018.
     """
-    (answers, answers_mask), (asks, asks_mask) = contexts, queries
-    # Equation 1. One product of matrices takes half the time of a batch of small ones.
-    rows = rearrange(answers, "context answer dim -> (context answer) dim")
-    columns = rearrange(asks, "query ask dim -> (ask query) dim")
-    axes = "(context answer) (ask query) -> context answer ask query"
-    affinity = rearrange(rows @ columns.T, axes, context=len(answers), query=len(asks))
     with torch.autocast(affinity.device.type, enabled=False):
-        answers, asks, affinity = (part.to(_precise(part)) for part in (answers, asks, affinity))
+        affinity, answers = affinity.to(_precise(affinity)), answers.to(_precise(answers))
         weights = _weights(affinity, answers_mask, options)
         # Equation 4: w . c and |c|. With the Gram matrix, the context c of equation 2 is not formed.
         inner = (weights * affinity).sum(dim=1)
@@ -199,7 +262,7 @@ def _score_tile(contexts: Sets, gram: Tensor | None, queries: Sets, options: _Op
         else:
             mixture = einsum(gram, weights, "context answer other, context other ask query -> context answer ask query")
             length = _root((weights * mixture).sum(dim=1))
-        cosines = inner / (length * asks.norm(dim=2).T).clamp(min=EPSILON)
+        cosines = inner / (length * lengths).clamp(min=EPSILON)
         return _pooled(cosines, asks_mask, options)
 
 
@@ -237,6 +300,10 @@ def _pooled(cosines: Tensor, asks_mask: Tensor | None, options: _Options) -> Ten
         return cosines.amax(dim=1)
     # A thousandth of an item is rounding: two thirds of 36 are 24.
     top = options.top
+    if asks_mask is None:
+        most = cosines.shape[1]
+        most = min(most, top) if isinstance(top, int) else max(1, ceil(top * most - 1e-3))
+        return cosines.topk(most, dim=1, sorted=False).values.mean(dim=1)  # a tenth of the time of sorting
     kept = count.clamp(max=top) if isinstance(top, int) else (top * count - 1e-3).ceil().clamp(min=1)
     place = torch.arange(cosines.shape[1], device=cosines.device)
     best = cosines.sort(dim=1, descending=True).values
@@ -267,6 +334,13 @@ def _tile_size(contexts: Tensor, queries: Tensor, memory: int, gram_pays: bool) 
     height = min(len(queries), max(isqrt(pairs // 8), min(16, pairs)))
     most = numbers // answers**2 if gram_pays else pairs
     return max(1, min(len(contexts), pairs // height, most)), height
+
+
+def _block_size(contexts: Tensor, queries: Tensor, memory: int, width: int, height: int) -> int:
+    """How many contexts share a product with a chunk of queries: those of a tile, or more if that has few rows."""
+    (_, answers, _), asks = contexts.shape, queries.shape[1]
+    most = BLOCK * memory // (_precise(contexts).itemsize * answers * asks * height)
+    return max(width, min(len(contexts), ceil(ROWS / answers), most))
 
 
 def _check(images: Sets, texts: Sets, options: _Options, memory: int | None = None) -> None:
