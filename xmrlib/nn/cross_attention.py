@@ -1,17 +1,14 @@
 """Cross attention between regions and words: a score for every image with every text (Lee et al., ECCV 2018).
 
 In direction "t2i" each word w asks and the regions v_k answer: its weights a_k over them make its context
-c = sum_k a_k v_k, its score is the cosine of w and c, and the scores of all words are pooled. In "i2t" regions ask and
-words answer.
-
-There is one context for each word of each text with each image, as wide as the features. None is formed here, for the
-cosine needs two numbers only:
+c = sum_k a_k v_k, its score is the cosine of w and c, and the scores of all words are pooled. In "i2t" regions ask.
+There is a context for each word of each text with each image. None is formed here, for the cosine needs two numbers:
 
     w . c  =  sum_k a_k (w . v_k)                from the affinities, which the weights are made of anyway
     |c|^2  =  sum_k sum_l a_k a_l (v_k . v_l)    from the Gram matrix of the regions, one an image
 
-That halves the arithmetic and leaves little to move through memory. It pays while the items that answer are fewer than
-the dimensions, and those that ask are many; elsewhere the contexts are formed.
+That halves the arithmetic and moves little through memory. It pays while fewer items answer than there are dimensions,
+and many ask; elsewhere the contexts are formed.
 """
 
 from __future__ import annotations
@@ -36,14 +33,12 @@ Pooling = Literal["lse", "mean", "max", "top"]
 
 # As in the released code: added to norms of affinities, and the least product of two lengths in a cosine.
 EPSILON = 1e-8
-# The released code's lambda_softmax and lambda_lse.
-LAMBDAS = {"t2i": (9.0, 6.0), "i2t": (4.0, 5.0)}
+LAMBDAS = {"t2i": (9.0, 6.0), "i2t": (4.0, 5.0)}  # the released code's lambda_softmax and lambda_lse
 # Bytes that a tile works in: within the cache of a CPU, enough to fill a GPU.
 MEMORY = {"cpu": 1 << 23, "cuda": 1 << 30}
 # Rows from which on a product of matrices is at its full speed, and tiles' memories that it may fill to have as many.
 ROWS, BLOCK = 512, 4
-# Numbers alive at a time for each region with each word: affinity, weight, mixture, product.
-ALIVE = 4
+ALIVE = 4  # numbers at a time for each region with each word: affinity, weight, mixture, product
 
 
 class _Options(NamedTuple):
@@ -90,20 +85,17 @@ def cross_attention_scores(
     pooling               of the cosines: "lse" (log-sum-exp), "mean", "max" or "top" (the mean of the best)
     lambda_lse            factor inside the log-sum-exp; by default 6 (t2i), 5 (i2t)
     top                   for "top": how many (int), or the fraction of the asking items, rounded up (float)
-    memory                bytes that a tile works in, but at least one pair's; by default 8 MB on a CPU, 1 GB on a GPU;
-                          a product that tiles share may take four times as many
+    memory                bytes a tile works in (8 MB, on a GPU 1 GB); what tiles share may take four times that
     compiled              let `torch.compile` fuse the passes over a tile: no gain on a CPU, some on a GPU
 
     Padding has no influence, whatever it holds, NaN included. Affinities are inner products: cosines, as in the paper,
-    if the features have unit length. All after them is in float32 at least, under autocast too. Without gradients
-    the memory is that of the answer and one tile; with gradients, about 16 bytes stay for each region with each word of
-    each pair (40 MB for 64 images of 36 regions with 64 texts of 17 words). The sum for |c|^2 loses digits where items
-    nearly cancel: if c is f times shorter than what it mixes, its cosine is off by up to about f^2 times the precision
-    of the numbers (1e-7 in float32).
+    if the features have unit length. All after them is in float32 at least, under autocast too. With gradients about 16
+    bytes stay for each region with each word of each pair (40 MB for 64 images of 36 regions with 64 texts of 17
+    words). The sum for |c|^2 loses digits where items nearly cancel: if c is f times shorter than what it mixes, its
+    cosine is off by up to about f^2 times the precision of the numbers (1e-7 in float32).
 
-    Raises `ValueError` for shapes that do not fit, unknown names, factors out of range, and for an image without a
-    region or a text without a word. With gradients on a GPU the last is not looked for, since the host would have to
-    wait for the answer; such an item then scores NaN or -inf.
+    Raises `ValueError` for shapes that do not fit, unknown names, factors out of range, an image without a region and a
+    text without a word. With gradients on a GPU the last is not looked for, lest the host wait: it scores NaN or -inf.
 
     Source: Lee et al. 2018, Section 3.1, equations 1 to 6 for "i2t"; "t2i" exchanges the roles. The paper clips
     affinities at zero, its code with the leaky rectifier, as here. `above_average_only` and the mean of the best two
@@ -195,8 +187,7 @@ def _scores(images: Sets, texts: Sets, options: _Options, memory: int | None, co
     else:
         meetings = ((answers, asks) for asks in asking() for answers in blocks())
     for answers, asks in meetings:
-        # Equation 1. One product of matrices takes half the time of a batch of small ones, and one of many rows half
-        # that of one of few; so the tiles of a block share it.
+        # Equation 1, one product for all tiles of a block: many rows at once take half the time that few take.
         axes = "(context answer) (ask query) -> context answer ask query"
         affinity = rearrange(answers.items @ asks.items.T, axes, context=len(answers.which), query=len(asks.which))
         for (rows, *tile), part in zip(answers.tiles, affinity.split(width), strict=True):
@@ -228,7 +219,6 @@ def _asking(queries: Sets, height: int) -> Iterator[_Asking]:
     """The queries, `height` at a time."""
     for which, (asks, mask) in chunks(queries, height):
         lengths = rearrange(asks.to(_precise(asks)).norm(dim=2), "query ask -> ask query")
-        # Side by side, so that whatever sums over answers or items that ask runs through long rows.
         yield _Asking(which, rearrange(asks, "query ask dim -> (ask query) dim"), lengths, _needed(mask))
 
 
@@ -246,10 +236,9 @@ def _score_tile(
     asks_mask: Tensor | None,
     options: _Options,
 ) -> Tensor:
-    """(context query) scores of some contexts with some queries from their affinities; without `gram`, the plain way.
+    """(context query) scores of some contexts with some queries; without `gram`, the plain way.
 
-    All between is (context answer ask query), so that sums over items run through memory in long rows. Equations are
-    numbered as in Lee et al. 2018.
+    All between is (context answer ask query), so that sums run through long rows. Equations: Lee et al. 2018.
     """
     with torch.autocast(affinity.device.type, enabled=False):
         affinity, answers = affinity.to(_precise(affinity)), answers.to(_precise(answers))
