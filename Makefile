@@ -4,13 +4,15 @@
 # make notebooks    write notebooks/*.ipynb from the chapters
 # make assignments  write the homework: notebooks for students, notebooks with solutions and hidden tests
 # make grade        grade a class: SUBMISSIONS=folder gives folder-graded/grades.csv and a page of feedback for each
+# make colab        run every notebook as Colab does; NOTEBOOKS="01-the-gap 02-pairs" runs some
+# make wheel        the library as one file in dist/, to install where the repository cannot be reached
 # make bench        speed and memory beside other libraries
 # One .venv serves all of them. It is made by whichever runs first, and again when the pins change.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help book test serve notebooks assignments grade bench clean
+.PHONY: help book test serve notebooks assignments grade colab wheel bench clean
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -54,6 +56,13 @@ grade: $(READY)
 
 serve: book
 	$(RUN) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+# Python 3.12 and the versions that Colab has, in _work/colab: several GB, minutes the first time.
+colab: $(READY)
+	$(RUN) tools/check_colab.py $(NOTEBOOKS)
+
+wheel: $(READY)
+	$(RUN) tools/make_wheel.py
 
 bench: $(READY)
 	$(RUN) -m benchmarks

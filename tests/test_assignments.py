@@ -15,6 +15,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent.parent / "assignments"
 HOMEWORK = sorted(path.stem for path in FOLDER.glob("homework-*.md"))
+ROLES = {"answer", "public-test", "hidden-test", "workbench", "essay", "rubric"}
 SOLUTION = re.compile(r"^( *)# BEGIN SOLUTION\n.*?^ *# END SOLUTION$", re.DOTALL | re.MULTILINE)
 TOTAL = 20
 
@@ -28,19 +29,30 @@ WRONG: dict[str, dict[str, dict[str, str]]] = {
 
 @cache
 def cells(name: str) -> list[dict[str, Any]]:
-    """The cells of a homework: kind, text, question, role (answer, public-test, hidden-test or none) and points."""
+    """The cells of a homework: kind, text, question, role (one of ROLES, or none), points, and what it uses."""
     found = []
     for cell in jupytext.read(FOLDER / f"{name}.md").cells:
-        roles = set(cell.metadata.get("tags", [])) & {"answer", "public-test", "hidden-test"}
+        roles = set(cell.metadata.get("tags", [])) & ROLES
         assert len(roles) <= 1, cell.source
         question, points = cell.metadata.get("question"), cell.metadata.get("points")
         entry = {"kind": cell.cell_type, "text": cell.source, "question": question, "points": points}
+        entry["uses"] = cell.metadata.get("uses", [])
         found.append(entry | {"role": roles.pop() if roles else None})
     return found
 
 
 def questions(name: str) -> list[str]:
     return list(dict.fromkeys(cell["question"] for cell in cells(name) if cell["question"]))
+
+
+def automatic(name: str) -> list[str]:
+    """The questions that tests grade; the others have an essay, and a person grades them."""
+    return [question for question in questions(name) if not of(name, question, "essay", "markdown")]
+
+
+def uses(name: str, question: str) -> set[str]:
+    """The questions whose answers the tests of this one may use: it says so at its heading."""
+    return {other for cell in cells(name) if cell["question"] == question for other in cell["uses"]}
 
 
 def of(name: str, question: str, role: str | None, kind: str = "code") -> list[dict[str, Any]]:
@@ -72,7 +84,7 @@ def shared(name: str) -> dict[str, Any]:
 def graded(name: str, answers: dict[str, str] | None = None) -> dict[str, dict[str, Exception | None]]:
     """By question and role of the test, what it raised: with the solutions, or with other code in their place."""
     names, found = dict(shared(name)), {}
-    for question in questions(name):
+    for question in automatic(name):
         (answer,) = of(name, question, "answer")
         text = answer["text"]
         if answers is not None and question in answers:
@@ -106,26 +118,30 @@ def test_there_is_homework_and_it_is_known_here():
 
 @pytest.mark.parametrize("name", HOMEWORK)
 def test_marks(name):
-    assert set(questions(name)) == set(WRONG[name])
+    assert set(automatic(name)) == set(WRONG[name])
     total = 0
     for question in questions(name):
-        assert {"pasted"} < set(WRONG[name][question]), f"{question} needs a pasted answer and one with a mistake"
-        (answer,) = of(name, question, "answer")
-        assert len(SOLUTION.findall(answer["text"])) == 1
         headings = [
             re.findall(r"^## .* \((\d+) points\)$", c["text"], re.M) for c in of(name, question, None, "markdown")
         ]
         (stated,) = [int(number) for numbers in headings for number in numbers]
+        total += stated
+        if question not in automatic(name):
+            (essay,) = of(name, question, "essay", "markdown")
+            assert essay["points"] == stated and of(name, question, "rubric", "markdown")
+            continue
+        assert {"pasted"} < set(WRONG[name][question]), f"{question} needs a pasted answer and one with a mistake"
+        (answer,) = of(name, question, "answer")
+        assert len(SOLUTION.findall(answer["text"])) == 1
         assert of(name, question, "public-test")
         hidden = of(name, question, "hidden-test")
         assert all(isinstance(cell["points"], int) and cell["points"] > 0 for cell in hidden)
         assert sum(cell["points"] for cell in hidden) == stated
-        total += stated
     assert total == TOTAL
     for cell in cells(name):
-        assert cell["points"] is None or cell["role"] == "hidden-test", "points stand on hidden tests"
+        assert cell["points"] is None or cell["role"] in ("hidden-test", "essay"), "points stand on tests and essays"
         assert cell["role"] is None or cell["question"], "a test or an answer belongs to a question"
-        assert cell["role"] == "answer" or "SOLUTION" not in cell["text"]
+        assert cell["role"] in ("answer", "workbench") or "SOLUTION" not in cell["text"]
 
 
 @pytest.mark.parametrize("name", HOMEWORK)
@@ -137,7 +153,7 @@ def test_the_solutions_pass(name):
 
 @pytest.mark.parametrize("name", HOMEWORK)
 def test_without_solutions_every_test_fails(name):
-    found = graded(name, {question: "raise NotImplementedError()" for question in questions(name)})
+    found = graded(name, {question: "raise NotImplementedError()" for question in automatic(name)})
     for question, tests in found.items():
         for role, fault in tests.items():
             assert isinstance(fault, NotImplementedError), f"{question}, {role}: {fault!r}"
@@ -146,7 +162,8 @@ def test_without_solutions_every_test_fails(name):
 @pytest.mark.parametrize(("name", "question", "mistake"), WRONG_ANSWERS)
 def test_a_wrong_answer_fails_its_own_question_alone(name, question, mistake):
     found = graded(name, {question: WRONG[name][question][mistake]})
-    assert failed(found) == [question]
+    assert question in failed(found), "the question that it answers"
+    assert all(question in uses(name, other) for other in failed(found) if other != question), "and no other"
     assert found[question]["hidden-test"] is not None, "the hidden test finds it, whatever the examples do"
     if mistake == "pasted":
         assert found[question]["public-test"] is None, "it is what the examples expect"
@@ -154,7 +171,32 @@ def test_a_wrong_answer_fails_its_own_question_alone(name, question, mistake):
 
 @pytest.mark.parametrize("name", HOMEWORK)
 def test_a_hidden_test_uses_no_other_answer(name):
-    """With only one question answered, that question passes."""
-    for question in questions(name):
-        others = {other: "raise NotImplementedError()" for other in questions(name) if other != question}
+    """With only one question answered, and those that it says it uses, that question passes."""
+    for question in automatic(name):
+        left = {question} | uses(name, question)
+        others = {other: "raise NotImplementedError()" for other in automatic(name) if other not in left}
         assert question not in failed(graded(name, others))
+
+
+@pytest.mark.parametrize("name", [name for name in HOMEWORK if set(automatic(name)) < set(questions(name))])
+def test_a_model_text_says_what_its_workbench_prints(name):
+    """With the record in place of the experiment, which takes a minute; its stamp is compared by the hidden test."""
+    names, printed = dict(shared(name)), {}
+    for cell in cells(name):
+        if cell["role"] == "answer":
+            assert run(cell["text"], names) is None
+        if cell["role"] == "workbench":
+            names["recorded"] = lambda *_: names["record"]()
+            if "record" not in names:  # the experiment stands before its record
+                (answer,) = of(name, cell["question"], "answer")
+                assert run(answer["text"], names) is None
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(cell["text"], names)
+            printed[cell["question"]] = out.getvalue()
+            assert "raise" not in SOLUTION.sub("", cell["text"])
+    assert "".join(printed["record"].split()) in "".join(of(name, "record", "answer")[0]["text"].split())
+    said = set(re.findall(r"-?\d*\.\d+", of(name, "page", "essay", "markdown")[0]["text"]))
+    planned = set(re.findall(r"-?\d*\.\d+", of(name, "plan", "essay", "markdown")[0]["text"]))
+    found = [float(number) for number in re.findall(r"-?\d*\.\d+", printed["page"])]
+    for number in said - planned:
+        assert min(abs(float(number) - other) for other in found) < 1.5e-3, f"{number} is not printed"

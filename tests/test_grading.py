@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import socket
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import grade
 import make_assignments
 import nbformat
 import pytest
-from grading import report, submission, supervise
-from grading.homework import SETUP, STUB, Homework, HomeworkError, read_all
+from grading import by_hand, report, submission, supervise
+from grading.homework import STUB, TEXT_STUB, Homework, HomeworkError, read_all
+from make_notebooks import setup
 from nbformat import NotebookNode
 from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.utils import determine_grade
@@ -35,7 +37,7 @@ def solved(homework: Homework = FIRST) -> NotebookNode:
     """The students' notebook with the solutions filled in."""
     made = copy.deepcopy(homework.student)
     for source in homework.cells:
-        if source.role == "answer":
+        if source.role in ("answer", "essay"):
             cell(made, source.name).source = source.text
     return made
 
@@ -81,15 +83,19 @@ def test_a_student_gets_no_solution_and_no_hidden_test(name):
     text = "\n".join(cell.source for cell in homework.student.cells)
     assert "SOLUTION" not in text and "HIDDEN" not in text
     for source in homework.cells:
-        if source.role == "answer":
+        if source.role == "essay":
+            assert cell(homework.student, source.name).source == TEXT_STUB
+        if source.role == "rubric":
+            assert cell(homework.student, source.name).source == source.text
+        if source.role in ("answer", "workbench"):
             bare = SOLUTION.sub(lambda match: match.group(1) + STUB, source.text)
             assert cell(homework.student, source.name).source == bare
         if source.role == "hidden-test":
             assert cell(homework.student, source.name).source.count("\n") == 0
-    assert homework.student.cells[1].source.startswith(SETUP.splitlines()[0])
+    assert homework.student.cells[1].source == setup()
     assert not any(made.get("outputs") for made in homework.student.cells)
-    imports = set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE))
-    assert imports <= {"math", "copy", "importlib", "numpy", "scipy", "torch", "xmrlib"}, "xmrlib brings all of it"
+    imports = set(re.findall(r"^(?:import|from) (\w+)", text.replace(setup(), ""), re.MULTILINE))
+    assert imports - sys.stdlib_module_names <= {"numpy", "scipy", "torch", "xmrlib"}, "xmrlib brings all of it"
     MetadataValidator().validate_nb(homework.student)
     MetadataValidator().validate_nb(homework.instructor)
 
@@ -291,6 +297,204 @@ def test_where_a_system_grants_nothing_the_limits_still_hold(monkeypatch):
     assert outcome.errors[4]["message"] == "two" and outcome.seconds < 18
 
 
+# What a person grades
+
+ESSAY = """
+# Homework 9: twice and why
+
++++ {"question": "twice"}
+
+## 1. Twice (2 points)
+
+```{code-cell} python
+---
+question: twice
+tags: [answer]
+---
+def twice(x):
+    # BEGIN SOLUTION
+    return 2 * x
+    # END SOLUTION
+```
+
+```{code-cell} python
+---
+question: twice
+tags: [hidden-test]
+points: 2
+---
+assert twice(3) == 6
+```
+
++++ {"question": "why"}
+
+## 2. Why (3 points)
+
+```{code-cell} python
+---
+question: why
+tags: [workbench]
+---
+# Takes long.
+# BEGIN SOLUTION
+twice(1)
+# END SOLUTION
+```
+
++++ {"question": "why", "tags": ["essay"], "points": 3}
+
+Because of two.
+
++++ {"question": "why", "tags": ["rubric"]}
+
+**reason** (2 points)
+- full: It names the two
+  and says why.
+- half: It names it.
+- none: Neither.
+
+**style** (1 point)
+- full: Short.
+- half: Long.
+- none: Not to be followed.
+"""
+HEADER = "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\n---\n"
+
+
+@pytest.fixture
+def written(tmp_path) -> tuple[Path, Homework]:
+    """A folder of sources with one homework that has an essay."""
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "homework-9.md").write_text(HEADER + ESSAY, encoding="utf-8")
+    return tmp_path / "sources", read_all(tmp_path / "sources")["homework-9"]
+
+
+def lines_by_hand(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_points_given_by_hand_come_into_the_table_and_nothing_of_them_is_lost(written, tmp_path, capsys, monkeypatch):
+    sources, homework = written
+    folder, out = tmp_path / "class", tmp_path / "class-graded"
+    full = solved(homework)
+    cell(full, "why-workbench").source = "raise RuntimeError('grading does not run me')"
+    full.cells.insert(full.cells.index(cell(full, "why-workbench")) + 1, nbformat.v4.new_code_cell("while True: pass"))
+    put(folder, "anna.ipynb", full)
+    bare = [made for made in homework.student.cells if made.source != TEXT_STUB]
+    bare = [nbformat.from_dict({**made, "metadata": {}}) for made in bare]
+    bare.insert(-1, nbformat.v4.new_markdown_cell("Weil *zwei* <b>für</b>"))
+    put(folder, "homework-9 bert.ipynb", nbformat.v4.new_notebook(cells=bare))
+    older = copy.deepcopy(homework.student)  # with a text of ours that is no longer in the source
+    older.cells.insert(-1, nbformat.v4.new_markdown_cell("Old.", metadata={"nbgrader": {"grade_id": "text-9"}}))
+    put(folder, "clara.ipynb", older)
+    lines = graded(folder, homework=sources)
+    names = "status", "q1", "q2", "points", "by_hand"
+    assert [lines["anna.ipynb"][name] for name in names] == ["graded", "2", "", "", "q2"]
+    assert [lines["homework-9 bert.ipynb"][name] for name in names] == ["graded", "0", "", "", "q2"]
+    assert [lines["clara.ipynb"][name] for name in names] == ["graded", "0", "0", "0", ""], "no text, no waiting"
+    page = (out / "feedback" / "homework-9 bert.ipynb.html").read_text(encoding="utf-8")
+    assert "Weil *zwei* &lt;b&gt;für&lt;/b&gt;" in page and "no points yet" in page and "names the two and says" in page
+    assert "Cells of your own" not in page, "a workbench is known by its first line"
+    made = nbformat.read(out / "autograded" / "anna.ipynb.ipynb", as_version=4)
+    MetadataValidator().validate_nb(made)
+    assert determine_grade(cell(made, "why")) == (None, 3) and cell(made, "why").source == "Because of two."
+    assert "by-hand.csv, then grade again" in capsys.readouterr().out.replace("\n", " ")
+
+    path = out / "by-hand.csv"
+    rows = lines_by_hand(path)
+    assert [(row["submission"], row["criterion"], row["out_of"], row["points"]) for row in rows] == [
+        ("anna.ipynb", "reason", "2", ""),
+        ("anna.ipynb", "style", "1", ""),
+        ("homework-9 bert.ipynb", "reason", "2", ""),
+        ("homework-9 bert.ipynb", "style", "1", ""),
+    ]
+    # Saved by a spreadsheet that has its own mind of commas and letters.
+    given = ["1,5", "0.5", "2", ""]
+    text = ";".join(by_hand.COLUMNS) + "\r\n"
+    for row, value in zip(rows, given, strict=True):
+        text += ";".join({**row, "points": value, "remark": "für Anna"}[name] for name in by_hand.COLUMNS) + "\r\n"
+    path.write_bytes(text.encode("cp1252"))
+    before = path.read_bytes()
+    monkeypatch.setattr(grade, "score", None)  # nothing may run
+    lines = graded(folder, homework=sources)
+    assert [lines["anna.ipynb"][name] for name in names] == ["graded", "2", "2", "4", ""]
+    assert lines["homework-9 bert.ipynb"]["points"] == "" and lines["homework-9 bert.ipynb"]["by_hand"] == "q2"
+    page = (out / "feedback" / "anna.ipynb.html").read_text(encoding="utf-8")
+    assert "4 of 5 points" in page and "Remark: für Anna" in page and "<li class=given>half, 0.5: Long." in page
+    assert path.read_bytes() == before, "not a byte of it is changed"
+    assert graded(folder, homework=sources) == lines and path.read_bytes() == before
+
+    monkeypatch.undo()
+    late = solved(homework)
+    cell(late, "why").source = "Later."
+    put(folder, "=dora.ipynb", late)
+    lines = graded(folder, homework=sources)
+    assert lines["'=dora.ipynb"]["by_hand"] == "q2" and lines["anna.ipynb"]["points"] == "4"
+    after = path.read_bytes()
+    assert after.startswith(before) and after.count(b"=dora.ipynb;homework-9;why;") == 2, "new lines stand at the end"
+
+
+def test_points_that_cannot_be_are_named_and_left_open(written, tmp_path, capsys):
+    sources, homework = written
+    folder, path = tmp_path / "class", tmp_path / "class-graded" / "by-hand.csv"
+    put(folder, "anna.ipynb", solved(homework))
+    options = [str(folder), "--homework", str(sources)]
+    assert grade.main(options) == 0
+    start = path.read_text(encoding="utf-8")
+    reason = next(line for line in start.splitlines() if ",reason," in line)
+
+    def said(text: str) -> str:
+        path.write_text(text, encoding="utf-8")
+        capsys.readouterr()
+        assert grade.main(options) == 1
+        assert path.read_text(encoding="utf-8") == text
+        return capsys.readouterr().err
+
+    for value in ("3", "-1", "nan", "two"):
+        fault = said(start.replace(reason, reason.replace("2,,,", f"2,{value},,")))
+        assert f'line 2: points "{value}" for anna.ipynb, why, reason; 0 to 2 are possible' in fault
+    changed = reason.replace("2,,,", "2,2,,")
+    assert "lines 2 and 4: two values" in said(start.replace(reason, changed) + reason.replace("2,,,", "2,1,,") + "\n")
+    stranger = changed.replace("anna", "emil")
+    assert "gives points to emil.ipynb, why, reason, which is not in this folder" in said(f"{start}{stranger}\n")
+    again = solved(homework)
+    cell(again, "why").source = "Another text."
+    put(folder, "anna.ipynb", again)
+    fault = said(start.replace(reason, changed))
+    assert "was handed in anew" in fault and by_hand.version("Another text.") in fault
+    new = changed.rpartition(",")[0] + f",{by_hand.version('Another text.')}"
+    path.write_text(start.replace(reason, new), encoding="utf-8")
+    assert grade.main(options) == 0
+    path.write_text("name,points\nanna,2\n", encoding="utf-8")
+    assert grade.main(options) == 2 and "does not name submission, homework" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "said"),
+    [
+        ("**style** (1 point)", "**style** (2 points)", "criteria of its rubric have 4 points, its essay 3"),
+        ("- none: Neither.\n", "", '"reason" needs a name of its own and one line each'),
+        ('"points": 3}', '"points": 2}', "its essay has 2 points and its headings say \\[3\\]"),
+        ("tags: [workbench]", "tags: [hidden-test]", "an essay stands alone"),
+        ("tags: [workbench]", "tags: [rubric]", "an essay and a rubric are Markdown"),
+        ('"question": "why", "tags": ["rubric"]', '"question": "why"', "criteria of its rubric have 0 points"),
+    ],
+)
+def test_a_rubric_that_does_not_fit_is_refused(tmp_path, text, other, said):
+    assert text in ESSAY
+    (tmp_path / "homework-9.md").write_text(HEADER + ESSAY.replace(text, other), encoding="utf-8")
+    with pytest.raises(HomeworkError, match=said):
+        read_all(tmp_path)
+
+
+def test_the_proof_asks_for_a_text_and_for_none(written, capsys):
+    assert grade.prove({"homework-9": written[1]}, supervise.Limits(seconds=60)) == 0
+    said = capsys.readouterr().out
+    assert "homework-9, solution: 2 of 2, 3 more by hand" in said
+    assert "homework-9, empty: 0 of 2, 0 more by hand" in said
+
+
 # Piece by piece, without running anything
 
 
@@ -354,7 +558,12 @@ def test_the_page_escapes_what_students_write():
     page = report.page(result)
     assert "<script" not in page and "<b>" not in page and "prefers-color-scheme: dark" in page and "viewport" in page
     line = report.table([result | {"submission": "=1+1.ipynb"}], 3).splitlines()
-    assert line == ["submission,homework,status,points,out_of,q1,q2,q3,note", "'=1+1.ipynb,,graded,0,2,0,,,"]
+    assert line == ["submission,homework,status,points,out_of,q1,q2,q3,by_hand,note", "'=1+1.ipynb,,graded,0,2,0,,,,"]
+    criterion = {"name": "<i>", "out_of": 2, "levels": {"full": "<u>", "half": "", "none": ""}, "points": 2}
+    written = question | {"verdict": "graded by hand", "code": "", "text": "<script>", "messages": []}
+    written |= {"criteria": [criterion | {"remark": "</p><script>"}]}
+    page = report.page(result | {"questions": [written]})
+    assert "<script" not in page and "<i>" not in page and "<u>" not in page and "Remark" in page
 
 
 def test_limits_and_folders_that_cannot_be_are_refused(tmp_path, capsys):

@@ -3,12 +3,15 @@
 Every file of the folder and of the folders in it is a submission, whatever its name. Beside it, in FOLDER-graded:
 
     grades.csv     a line for each: points by question, and what happened
+    by-hand.csv    where a homework has essays: a line for each criterion; write the points there and grade again
     feedback/      a page for each, to be given back
     autograded/    for you alone: the notebooks with all tests and what they raised, in nbgrader's format
     results/       what was found, kept so that a run that was stopped goes on, and a second run changes nothing
 
     python tools/grade.py FOLDER --homework PRIVATE      with a private copy of the sources
     python tools/grade.py --prove                        no class: the solutions must score full, empty notebooks zero
+
+What a person grades is no part of the proof but this: the solution has a text for each rubric, an empty notebook none.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from grading import report, supervise
+from grading import by_hand, report, supervise
 from grading.homework import SOURCES, Homework, HomeworkError, read_all
 from grading.submission import Unreadable, clean, load, recognised, score
 from grading.supervise import Limits
@@ -119,39 +122,54 @@ def grade_class(folder: Path, out: Path, homework: dict[str, Homework], limits: 
     place = Path(__file__).parent / "grading"
     code = hashlib.sha256(b"".join((place / name).read_bytes() for name in CODE)).digest()
     results: dict[str, dict[str, Any]] = {}
+    marks = by_hand.read(out / "by-hand.csv")
     with ThreadPoolExecutor(workers) as pool:
         waiting = {pool.submit(grade, one, homework, limits, out, code): one for one in found}
         try:
             for done in as_completed(waiting):
                 one = waiting[done]
                 try:
-                    result = done.result()
+                    result = marks.fill(done.result())
                     write(out / "feedback" / f"{one.name}.html", report.page(result))
                 except Exception as fault:  # one submission must not cost the others theirs
                     note = f"The grader failed: {type(fault).__name__}: {clean(str(fault))}. Grade again."
                     result = {"submission": one.name, "status": "not graded", "notes": [note]}
                 results[one.name] = result
                 points = f"{result['points']}/{result['out_of']}" if "points" in result else "-"
-                print(f"[{len(results)}/{len(found)}] {one.name}: {points}, {result['status']}", flush=True)
+                left = f", by hand: {', '.join(by_hand.waiting(result))}" if by_hand.waiting(result) else ""
+                print(f"[{len(results)}/{len(found)}] {one.name}: {points}, {result['status']}{left}", flush=True)
         except KeyboardInterrupt:
             print("Stopped. What is graded is kept; the same command goes on.", file=sys.stderr, flush=True)
             os._exit(130)  # the processes of the submissions end with this one
     ordered = [results[one.name] for one in found]
     write(out / "grades.csv", report.table(ordered, max(len(one.questions) for one in homework.values())))
+    by_hand.add(out / "by-hand.csv", ordered)
     print(report.summary(ordered))
     print(f"Grades: {os.path.relpath(out / 'grades.csv')}. To give back: {os.path.relpath(out / 'feedback')}.")
-    return sum(result["status"] == "not graded" for result in ordered)
+    if any(by_hand.waiting(result) for result in ordered):
+        print(f"By hand: write points into {os.path.relpath(out / 'by-hand.csv')}, then grade again.")
+    faults = marks.faults + marks.strangers()
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return sum(result["status"] == "not graded" for result in ordered) + len(faults)
 
 
 def prove(homework: dict[str, Homework], limits: Limits) -> int:
     """Grade every homework's solution and its empty notebook; return how many do not score what they must."""
     wrong = 0
     for name, one in homework.items():
-        for what, notebook, expected in (("solution", one.instructor, one.points), ("empty", one.student, 0)):
+        most = one.points - one.points_by_hand
+        for what, notebook, expected, more in (
+            ("solution", one.instructor, most, one.points_by_hand),
+            ("empty", one.student, 0, 0),
+        ):
             result, _ = score(notebook, one, limits)
-            right = result["points"] == expected and result["status"] == "graded"
+            left = sum(question["out_of"] for question in result["questions"] if question["verdict"] == "by hand")
+            right = result["points"] == expected and left == more and result["status"] == "graded"
             wrong += not right
-            print(f"{name}, {what}: {result['points']} of {one.points}{'' if right else f', and not {expected}'}")
+            hand = f", {left} more by hand" if one.points_by_hand else ""
+            instead = "" if right else f"; it should be {expected}" + (f" and {more} by hand" if hand else "")
+            print(f"{name}, {what}: {result['points']} of {most}{hand}{instead}")
             for question in () if right else result["questions"]:
                 print(f"  {question['name']}: {question['points']}. {' '.join(question['messages'])}")
     return wrong

@@ -27,14 +27,28 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
 SETUP = """\
 # @title Set-up: installs xmrlib where it is missing, else does nothing
-import importlib.metadata
-import importlib.util
+import importlib
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 
-if importlib.util.find_spec("xmrlib") is None:
-    torch_before = importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None
-    %pip install --quiet "xmrlib @ git+{repository}@{branch}"
-    if torch_before not in (None, importlib.metadata.version("torch")):
-        print("The installation replaced torch: restart the runtime before you go on.")
+if find_spec("xmrlib") is None:
+    wheels = sorted(Path.cwd().glob("xmrlib-*-none-any.whl"))  # a wheel in this folder goes first
+    source = str(wheels[-1]) if wheels else "xmrlib @ git+{repository}@{branch}"
+    kept = [f"torch=={version('torch')}"] if find_spec("torch") else []
+    print(f"Installing {source}; this takes a minute.")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", source, *kept]
+    pip = subprocess.run(command, capture_output=True, text=True)
+    if pip.returncode:
+        print(pip.stderr)
+        raise RuntimeError(
+            f"xmrlib could not be installed from {source}; pip says above why. If that cannot be reached from here, "
+            f"run `make wheel` in a copy of the repository, upload the file that it makes to {Path.cwd()} and run "
+            "this cell again."
+        )
+    importlib.invalidate_caches()
 
 import torch
 
@@ -113,6 +127,12 @@ def _code(block: Directive, writer: Writer, known: Labels, title: str | None) ->
     return out
 
 
+def setup() -> str:
+    """The set-up cell, of chapters and of homework."""
+    url, branch = repository()
+    return SETUP.replace("{repository}", url).replace("{branch}", branch)
+
+
 def make(page: str, known: Labels, solutions: bool) -> str:
     """The notebook of a chapter as JSON text."""
     body = cells(page, known, solutions)
@@ -121,13 +141,10 @@ def make(page: str, known: Labels, solutions: bool) -> str:
         raise MystError(f"{page}.md does not start with its title")
     head = f"{title}\n\n{BADGE.format(colab=colab(page))}\n\nA chapter of a book; "
     head += f"[read it as a page]({published_page()}/{page}.html)."
-    url, branch = repository()
-    setup = new_code_cell(
-        SETUP.format(repository=url, branch=branch), metadata={"cellView": "form", "jupyter": {"source_hidden": True}}
-    )
+    first = new_code_cell(setup(), metadata={"cellView": "form", "jupyter": {"source_hidden": True}})
     rest = [new_markdown_cell(rest.strip("\n"))] if rest.strip() else []
     result = new_notebook(
-        cells=[new_markdown_cell(head), setup, *rest, *body[1:]],
+        cells=[new_markdown_cell(head), first, *rest, *body[1:]],
         metadata={
             "accelerator": "GPU",
             "colab": {"gpuType": "T4", "provenance": [], "toc_visible": True},

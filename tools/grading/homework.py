@@ -16,16 +16,21 @@ from typing import Any
 
 import jupytext
 import nbformat
-from book_layout import ROOT, repository
-from make_notebooks import SETUP
+from book_layout import ROOT
+from make_notebooks import setup
 from nbformat import NotebookNode
 
 SOURCES = ROOT / "assignments"
-ROLES = {"answer", "public-test", "hidden-test"}
+ROLES = {"answer", "public-test", "hidden-test", "workbench", "essay", "rubric"}
 STUB = "raise NotImplementedError()"
+TEXT_STUB = "*Write here.*"
 HEADING = re.compile(r"^## (.*) \((\d+) points?\)$", re.MULTILINE)
+CRITERION = re.compile(r"^\*\*(.+)\*\* \((\d+) points?\)$", re.MULTILINE)
+LEVELS = ("full", "half", "none")
+LEVEL = re.compile(rf"^- ({'|'.join(LEVELS)}): (.+(?:\n  .+)*)$", re.MULTILINE)
 # The names of what nbgrader calls a grade_id: "recall", "recall-examples", "recall-test".
 SUFFIX = {"answer": "", "public-test": "-examples", "hidden-test": "-test", None: "-text"}
+SUFFIX |= {"workbench": "-workbench", "essay": "", "rubric": "-rubric"}
 
 
 class HomeworkError(Exception):
@@ -34,7 +39,7 @@ class HomeworkError(Exception):
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a source: `name` is unique in the homework, `role` is answer, public-test, hidden-test or None."""
+    """A cell of a source: `name` is unique in the homework, `role` is one of ROLES, or None."""
 
     name: str
     kind: str
@@ -45,12 +50,22 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Criterion:
+    """A line of a rubric: its points, and what earns them in full, half of them and none."""
+
+    name: str
+    points: int
+    levels: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Question:
-    """A question: its short name, its heading without the points, and the points."""
+    """A question: its short name, its heading without the points, and the points. With criteria, a person grades it."""
 
     name: str
     heading: str
     points: int
+    criteria: tuple[Criterion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,19 +86,49 @@ class Homework:
             own = [cell for cell in self.cells if cell.question == name]
             headings = [match for cell in own if cell.kind == "markdown" for match in HEADING.findall(cell.text)]
             points = sum(cell.points for cell in own)
+            essays, criteria = [cell for cell in own if cell.role == "essay"], self._criteria(name, own)
             if len(headings) != 1 or int(headings[0][1]) != points:
                 raise HomeworkError(
-                    f'{self.name}, question "{name}": its hidden tests have {points} points and its headings say '
-                    f'{[int(h[1]) for h in headings]}. Write one heading "## … ({points} points)".'
+                    f'{self.name}, question "{name}": its {"essay has" if essays else "hidden tests have"} {points} '
+                    f"points and its headings say {[int(h[1]) for h in headings]}. Write one heading "
+                    f'"## … ({points} points)".'
                 )
-            if not any(cell.role == "answer" for cell in own) or not points:
+            if len(essays) > 1 or (essays and {cell.role for cell in own} & {"answer", "public-test", "hidden-test"}):
+                raise HomeworkError(f'{self.name}, question "{name}": an essay stands alone, without answer and tests.')
+            if sum(criterion.points for criterion in criteria) != (points if essays else 0):
+                raise HomeworkError(
+                    f'{self.name}, question "{name}": the criteria of its rubric have '
+                    f"{sum(criterion.points for criterion in criteria)} points, its essay {points if essays else 0}. "
+                    'Write "**criterion** (2 points)" and under it "- full: …", "- half: …" and "- none: …".'
+                )
+            if not essays and (not any(cell.role == "answer" for cell in own) or not points):
                 raise HomeworkError(f'{self.name}, question "{name}": it needs an answer cell and a hidden-test cell.')
-            found.append(Question(name, headings[0][0], points))
+            found.append(Question(name, headings[0][0], points, criteria))
+        return tuple(found)
+
+    def _criteria(self, question: str, own: list[Cell]) -> tuple[Criterion, ...]:
+        found = []
+        for text in (cell.text for cell in own if cell.role == "rubric"):
+            heads = list(CRITERION.finditer(text))
+            for head, after in zip(heads, [*heads[1:], None], strict=True):
+                part = text[head.end() : after.start() if after else None]
+                levels = {level: " ".join(said.split()) for level, said in LEVEL.findall(part)}
+                if set(levels) != set(LEVELS) or head[1] in [criterion.name for criterion in found]:
+                    raise HomeworkError(
+                        f'{self.name}, question "{question}": the criterion "{head[1]}" needs a name of its own and '
+                        'one line each "- full: …", "- half: …" and "- none: …".'
+                    )
+                found.append(Criterion(head[1], int(head[2]), levels))
         return tuple(found)
 
     @cached_property
     def points(self) -> int:
         return sum(question.points for question in self.questions)
+
+    @cached_property
+    def points_by_hand(self) -> int:
+        """Those of the points that a person gives."""
+        return sum(question.points for question in self.questions if question.criteria)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -107,7 +152,7 @@ class Homework:
         )
 
         made, resources = self.instructor, {}
-        clear = ClearSolutions(code_stub={"python": STUB})
+        clear = ClearSolutions(code_stub={"python": STUB}, text_stub=TEXT_STUB)
         for step in (CheckCellMetadata(), LockCells(), clear, ClearHiddenTests(), ComputeChecksums()):
             made, resources = step.preprocess(made, resources)
         return _named(made)
@@ -115,17 +160,13 @@ class Homework:
     @property
     def instructor(self) -> NotebookNode:
         """The notebook with solutions and hidden tests, in nbgrader's format."""
-        url, branch = repository()
         cells = [_cell(cell) for cell in self.cells]
         folded = {"cellView": "form", "jupyter": {"source_hidden": True}}
-        setup = nbformat.v4.new_code_cell(
-            SETUP.format(repository=url, branch=branch),
-            metadata=folded | {"nbgrader": _marks("set-up", locked=True)},
-        )
+        first = nbformat.v4.new_code_cell(setup(), metadata=folded | {"nbgrader": _marks("set-up", locked=True)})
         # The homework's name travels in the file, so that a renamed file is known again.
         return _named(
             nbformat.v4.new_notebook(
-                cells=[cells[0], setup, *cells[1:]],
+                cells=[cells[0], first, *cells[1:]],
                 metadata={
                     "colab": {"provenance": [], "toc_visible": True},
                     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -165,9 +206,12 @@ def _marks(name: str, **marks: Any) -> dict[str, Any]:
 
 def _cell(cell: Cell) -> NotebookNode:
     if cell.kind == "markdown":
-        return nbformat.v4.new_markdown_cell(cell.text, metadata={"nbgrader": _marks(cell.name, locked=True)})
+        marks = _marks(cell.name, locked=True)
+        if cell.role == "essay":
+            marks = _marks(cell.name, grade=True, solution=True, points=cell.points)
+        return nbformat.v4.new_markdown_cell(cell.text, metadata={"nbgrader": marks})
     text = cell.text
-    if cell.role == "answer":
+    if cell.role in ("answer", "workbench"):
         marks = _marks(cell.name, solution=True)
     elif cell.role == "hidden-test":
         marks = _marks(cell.name, grade=True, locked=True, points=cell.points)
@@ -192,9 +236,11 @@ def read(path: Path) -> Homework:
     for cell in jupytext.read(path).cells:
         roles = ROLES & set(cell.metadata.get("tags", []))
         question, role = cell.metadata.get("question"), roles.pop() if roles else None
-        if roles or (role and not question):
+        written = role in ("essay", "rubric")
+        if roles or (role and not question) or (role and written != (cell.cell_type == "markdown")):
             raise HomeworkError(
-                f"{path.name}: a cell needs one role of {sorted(ROLES)} and a question to go with it, in\n{cell.source}"
+                f"{path.name}: a cell needs one role of {sorted(ROLES)} and a question to go with it; an essay and a "
+                f"rubric are Markdown, all others code. It is not so in\n{cell.source}"
             )
         base = f"{question}{SUFFIX[role]}" if question else ("given" if cell.cell_type == "code" else "text")
         counts[base] = counts.get(base, 0) + 1

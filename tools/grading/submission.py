@@ -15,10 +15,11 @@ import nbformat
 from book_layout import ROOT
 from nbformat import NotebookNode
 
-from grading.homework import Cell, Homework, imported
+from grading.homework import TEXT_STUB, Cell, Homework, Question, imported
 from grading.supervise import Limits, Outcome, Request, execute
 
 LARGEST = 20_000_000
+LONGEST_TEXT = 40_000
 NAMED = re.compile(r"(?:homework|hw|assignment)\W*_*0*(\d+)", re.IGNORECASE)
 
 
@@ -106,9 +107,11 @@ def _functions(text: str) -> set[str]:
 
 def lay_out(notebook: NotebookNode, homework: Homework) -> list[Placed]:
     """The source's cells in the source's order, the student's answers in their places, and the student's own cells
-    where they stood: behind the cell that they followed. What a student did to any other cell is undone."""
+    where they stood: behind the cell that they followed. What a student did to any other cell is undone. A workbench,
+    and the cells that a student added below it, are left out: no test needs them, and they may take long."""
     by_name = {cell.name: cell for cell in homework.cells}
     by_text = {cell.text.strip(): cell.name for cell in homework.cells if cell.kind == "code" and cell.role != "answer"}
+    benches = {cell.text.partition("\n")[0]: cell.name for cell in homework.cells if cell.role == "workbench"}
     answers: dict[str, list[str]] = {cell.name: [] for cell in homework.cells if cell.role == "answer"}
     named = {_grade_id(cell) for cell in notebook.cells}
     lost = {
@@ -125,7 +128,7 @@ def lay_out(notebook: NotebookNode, homework: Homework) -> list[Placed]:
             continue
         if name not in by_name and cell.cell_type == "code":
             found = [lost[function] for function in sorted(_functions(text)) if function in lost]
-            name = by_text.get(text.strip()) or (found[0] if found else None)
+            name = by_text.get(text.strip()) or (found[0] if found else benches.get(text.partition("\n")[0]))
         if name in by_name:
             last = name
             if name in answers and cell.cell_type == "code":
@@ -134,6 +137,8 @@ def lay_out(notebook: NotebookNode, homework: Homework) -> list[Placed]:
             own.setdefault(last, []).append(text)
     placed = []
     for cell in homework.cells:
+        if cell.role == "workbench":
+            continue
         if cell.role == "answer":
             placed += [Placed("own", cell.question, cell.name, text) for text in answers[cell.name]]
         elif cell.kind == "code":
@@ -141,6 +146,26 @@ def lay_out(notebook: NotebookNode, homework: Homework) -> list[Placed]:
             placed.append(Placed(role, question, cell.name, cell.text))
         placed += [Placed("own", None, None, text) for text in own.get(cell.name, [])]
     return placed
+
+
+def texts(notebook: NotebookNode, homework: Homework) -> dict[str, str]:
+    """What a student wrote for each question that a person grades; nothing where it is as handed out.
+
+    It is what stands in the essay's cell, and in Markdown cells of the student's own anywhere in that question.
+    """
+    by_name = {cell.name: cell for cell in homework.cells}
+    by_text = {cell.text.strip(): cell for cell in homework.cells if cell.role != "essay"}
+    found: dict[str, list[str]] = {question.name: [] for question in homework.questions if question.criteria}
+    here = None
+    for cell in notebook.cells:
+        text = _source(cell).strip()
+        known = by_name.get(_grade_id(cell)) or by_text.get(text)
+        here = known.question if known else here
+        # A cell with a mark that is not known came with another version of the homework.
+        theirs = known.role == "essay" if known else _grade_id(cell) is None
+        if theirs and here in found and cell.cell_type != "code" and text not in ("", TEXT_STUB):
+            found[here].append(text)
+    return {name: clean("\n\n".join(parts)) for name, parts in found.items()}
 
 
 def _source(cell: NotebookNode) -> str:
@@ -162,8 +187,14 @@ def score(notebook: NotebookNode, homework: Homework, limits: Limits) -> tuple[d
     # What the tests import is loaded, and its functions are noted, before the first line of the student's runs.
     modules = imported([request.text for request in requests if request.role != "own"])
     outcome = execute(requests, modules, limits)
-    graded = _with_outputs(homework, placed, outcome)
-    questions = [_question(homework, number, placed, outcome, graded) for number in range(len(homework.questions))]
+    graded, written = _with_outputs(homework, placed, outcome), texts(notebook, homework)
+    graded.cells += [_essay(cell, written[cell.question], homework) for cell in homework.cells if cell.role == "essay"]
+    questions = [
+        _by_hand(question, written[question.name])
+        if question.criteria
+        else _question(homework, number, placed, outcome, graded)
+        for number, question in enumerate(homework.questions)
+    ]
     own = [
         _told(outcome.errors[number], placed)
         for number, one in enumerate(placed)
@@ -182,6 +213,35 @@ def score(notebook: NotebookNode, homework: Homework, limits: Limits) -> tuple[d
         "seconds": outcome.seconds,
     }
     return result, graded
+
+
+def _essay(source: Cell, text: str, homework: Homework) -> NotebookNode:
+    """The student's text with the marks by which nbgrader asks a person for its points."""
+    student = next(made for made in homework.student.cells if made.metadata.nbgrader.grade_id == source.name)
+    made = nbformat.v4.new_markdown_cell(text or TEXT_STUB, metadata=copy.deepcopy(student.metadata))
+    made.id = student.id
+    return made
+
+
+def _by_hand(question: Question, text: str) -> dict[str, Any]:
+    """A question that waits for a person; one without a word waits for nobody."""
+    message = [] if text else ["There is no text."]
+    if len(text) > LONGEST_TEXT:
+        message = [f"The text has {len(text):,} characters; the first {LONGEST_TEXT:,} are shown. Read the notebook."]
+    return {
+        "name": question.name,
+        "heading": question.heading,
+        "points": 0,
+        "out_of": question.points,
+        "verdict": "by hand" if text else "no answer",
+        "messages": message,
+        "code": "",
+        "text": text[:LONGEST_TEXT],
+        "criteria": [
+            {"name": one.name, "out_of": one.points, "levels": one.levels, "points": None if text else 0, "remark": ""}
+            for one in question.criteria
+        ],
+    }
 
 
 def _without_an_answer(placed: list[Placed], homework: Homework) -> set[str]:
