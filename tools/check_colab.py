@@ -12,6 +12,7 @@ empty cache and without a variable of this project's. What was made lies in _wor
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 import nbformat
@@ -97,28 +98,35 @@ def link(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
+def needed(names: Sequence[str]) -> set[str]:
+    """What is installed here of some packages, with all that they need and the extras that they ask for."""
+    waiting, seen = [Requirement(name) for name in names], {}
+    while waiting:
+        need = waiting.pop()
+        name = str(canonicalize_name(need.name))
+        extras = {"", *need.extras} - seen.setdefault(name, set())
+        seen[name] |= extras
+        try:
+            lines = distribution(name).requires or []
+        except PackageNotFoundError:
+            continue
+        inner = [Requirement(line) for line in lines if extras]
+        waiting += [one for one in inner if not one.marker or any(one.marker.evaluate({"extra": e}) for e in extras)]
+    return set(seen)
+
+
 def borrow(runtime: Path) -> None:
     """An environment that has what this one has of Colab's packages and what they need, and nothing else."""
     subprocess.run([sys.executable, "-m", "venv", runtime], check=True)
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = Path(subprocess.run([python_of(runtime), "-c", code], capture_output=True, text=True).stdout.strip())
-    waiting, seen = [pin.partition("==")[0] for pin in pins()], {"pip"}
-    while waiting:
-        name = canonicalize_name(waiting.pop())
-        try:
-            found = distribution(name) if name not in seen else None
-        except PackageNotFoundError:
-            found = None
-        seen.add(name)
-        for file in (found and found.files) or ():
-            target, source = site / file, Path(found.locate_file(file))
+    names = needed([pin.partition("==")[0] for pin in pins()]) - {"pip"}
+    for found in (one for one in distributions() if canonicalize_name(one.name) in names):
+        for file in found.files or ():
+            source, target = Path(found.locate_file(file)), site / file
             if ".." not in file.parts and source.is_file() and not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link(source, target)
-        for line in (found and found.requires) or ():
-            need = Requirement(line)
-            if need.marker is None or need.marker.evaluate({"extra": ""}):
-                waiting.append(need.name)
 
 
 def fresh(work: Path, quick: bool) -> Path:
@@ -212,10 +220,8 @@ def faults(before: dict[str, str], after: dict[str, str], first: Run, second: Ru
     return found
 
 
-def check(paths: Sequence[Path], quick: bool) -> int:
+def check(paths: Sequence[Path], work: Path, quick: bool) -> int:
     """Make the environment, run the set-up cell twice and every notebook once; how many things failed."""
-    work = WORK / ("quick" if quick else "full")
-    (work / "executed").mkdir(parents=True, exist_ok=True)
     wheel = make_wheel(work)
     runtime = fresh(work, quick)
     before = versions(runtime)
@@ -259,7 +265,11 @@ def main(arguments: list[str] | None = None) -> int:
     if missing:
         print(f"check_colab: no notebook {', '.join(missing)}. There are: {', '.join(known)}.", file=sys.stderr)
         return 2
-    return 1 if check(paths, given.quick) else 0
+    work = WORK / ("quick" if given.quick else "full")
+    (work / "executed").mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # a second run waits: it would take this one's folder away
+        return 1 if check(paths, work, given.quick) else 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import nbformat
 from book_layout import ROOT
 from nbformat import NotebookNode
 
-from grading.homework import TEXT_STUB, Cell, Homework, Question, imported
+from grading.homework import TEXT_STUB, Cell, Homework, Question, imported, parsed
 from grading.supervise import Limits, Outcome, Request, execute
 
 LARGEST = 20_000_000
@@ -350,7 +350,7 @@ def _question(
 
 def _unchanged(text: str, source: Cell, homework: Homework) -> bool:
     try:
-        return ast.dump(ast.parse(text)) == ast.dump(ast.parse(homework.stub(source)))
+        return ast.dump(parsed(text)) == ast.dump(parsed(homework.stub(source)))
     except (SyntaxError, ValueError, RecursionError):
         return False
 
