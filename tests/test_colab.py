@@ -69,7 +69,7 @@ def test_it_installs_from_the_repository_and_keeps_torch(session):
     url, branch = repository()
     (command,) = session
     assert command[:4] == [sys.executable, "-m", "pip", "install"]
-    assert f"xmrlib @ git+{url}@{branch}" in command and f"torch=={version('torch')}" in command
+    assert f"git+{url}@{branch}" in command and f"torch=={version('torch')}" in command
 
 
 def test_a_wheel_beside_the_notebook_goes_first(session, tmp_path):
@@ -144,6 +144,35 @@ def test_colabs_versions_are_enough_for_the_library():
     for need in map(Requirement, needs):
         assert need.name.lower() not in have or need.specifier.contains(have[need.name.lower()]), need
     assert {"torch", "torchvision", "numpy", "ipywidgets"} <= set(have)
+
+
+def test_without_python_312_the_running_one_takes_its_place(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(check_colab.shutil, "which", lambda name: None)
+    monkeypatch.setattr(check_colab.sys, "version_info", (3, 13, 0))
+    assert check_colab.colabs_python() == sys.executable
+    said = capsys.readouterr().out
+    assert "Python 3.12" in said and said.count("\n") == 1
+
+
+def test_a_version_that_the_index_lacks_is_replaced_and_named(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def index(command, **options):
+        asked.append(command[-1])
+        lacking = "install" in command and "numpy==2.0.2" in command
+        return subprocess.CompletedProcess(command, int(lacking), "Python 3.12.0", "")
+
+    monkeypatch.setattr(subprocess, "run", index)
+    monkeypatch.setattr(check_colab, "pins", lambda: ["torch==2.10.0", "numpy==2.0.2"])
+    (tmp_path / "base").mkdir()
+    monkeypatch.setattr(check_colab.shutil, "rmtree", lambda *_, **__: None)
+    check_colab.preinstall(tmp_path / "base")
+    assert asked[-3:] == ["torch==2.10.0", "numpy==2.0.2", "numpy"]
+    assert "numpy==2.0.2 cannot be had here" in capsys.readouterr().out
+    asked.clear()
+    check_colab.preinstall(tmp_path / "base")
+    assert not any("==" in name for name in map(str, asked)), "what is there is kept"
 
 
 def test_an_unknown_notebook_is_named(capsys):

@@ -36,7 +36,7 @@ from pathlib import Path
 
 if find_spec("xmrlib") is None:
     wheels = sorted(Path.cwd().glob("xmrlib-*-none-any.whl"))  # a wheel in this folder goes first
-    source = str(wheels[-1]) if wheels else "xmrlib @ git+{repository}@{branch}"
+    source = str(wheels[-1]) if wheels else "git+{repository}@{branch}"
     kept = [f"torch=={version('torch')}"] if find_spec("torch") else []
     print(f"Installing {source}; this takes a minute.")
     command = [sys.executable, "-m", "pip", "install", "--quiet", source, *kept]
