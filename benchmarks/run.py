@@ -115,9 +115,9 @@ def line(row: dict) -> str:
     """One line of the table."""
     size = " ".join(f"{name} {value:,}" for name, value in row["size"].items())
     if "seconds" not in row:
-        return f"{row['task']:8}{size:28}{row['method']:32}{row['note']}"
+        return f"{row['task']:15}{size:28}{row['method']:32}{row['note']}"
     measured = f"{row['seconds']:9.2f} s {row['cpu_seconds']:9.2f} s {row['peak_mb']:9,.0f} MB"
-    return f"{row['task']:8}{size:28}{row['method']:32}{measured}  {row['agrees']}"
+    return f"{row['task']:15}{size:28}{row['method']:32}{measured}  {row['agrees']}"
 
 
 def place(row: dict) -> str:
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     output = options.output or (None if options.quick else RESULTS)
     kept = stored(output, facts | {"quick": options.quick}) if output else {}
     print(f"{facts['cpu']}, {facts['threads']} threads, {facts['date']}")
-    print(f"{'task':8}{'size':28}{'method':32}{'wall':>11} {'processor':>11} {'peak':>12}  values")
+    print(f"{'task':15}{'size':28}{'method':32}{'wall':>11} {'processor':>11} {'peak':>12}  values")
     for row in rows(chosen, options.quick, options.only, options.limit):
         print(line(row), flush=True)
         if output:
