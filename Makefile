@@ -76,7 +76,7 @@ test: $(READY)
 	$(RUN) tools/build_book.py
 	$(RUN) tools/make_notebooks.py --no-solutions _work/no-solutions
 	$(RUN) -m pytest -q -n $(WORKERS) --nbmake --nbmake-timeout=600 notebooks _work/no-solutions
-	$(RUN) -m pytest -q -m book tests
+	$(RUN) -m pytest -q -n $(WORKERS) -m book tests
 
 clean:
 	rm -rf _build _work
