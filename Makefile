@@ -74,8 +74,7 @@ test: $(READY)
 	$(RUN) tools/make_notebooks.py --check
 	$(RUN) -m pytest -q -n $(WORKERS) -m "not book" tests xmrlib tools book/_ext
 	$(RUN) tools/build_book.py
-	$(RUN) tools/make_notebooks.py --no-solutions _work/no-solutions
-	$(RUN) -m pytest -q -n $(WORKERS) --nbmake --nbmake-timeout=600 notebooks _work/no-solutions
+	$(RUN) -m pytest -q -n $(WORKERS) --nbmake --nbmake-timeout=600 notebooks
 	$(RUN) -m pytest -q -n $(WORKERS) -m book tests
 
 clean:

@@ -564,6 +564,10 @@ def test_the_page_escapes_what_students_write():
     written |= {"criteria": [criterion | {"remark": "</p><script>"}]}
     page = report.page(result | {"questions": [written]})
     assert "<script" not in page and "<i>" not in page and "<u>" not in page and "Remark" in page
+    written["text"] = "**one** *two* 3 * 4 * 5 `a*b*c` <em>\n\n| a | b |\n| - | - |\n| 1 | *2* |\n\n| c |\n"
+    read = "<strong>one</strong> <em>two</em> 3 * 4 * 5 <code>a*b*c</code> &lt;em&gt;\n<table><tr><td>a</td><td>b</td>"
+    read += "</tr><tr><td>1</td><td><em>2</em></td></tr></table>\n<table><tr><td>c</td></tr></table>"
+    assert read in report.page(result | {"questions": [written]})
 
 
 def test_limits_and_folders_that_cannot_be_are_refused(tmp_path, capsys):

@@ -109,6 +109,11 @@ def test_without_solutions_only_solutions_are_missing(page, known):
     assert {cell.id for cell in bare.cells} < {cell.id for cell in full.cells}
     assert "Solution of" not in markdown(bare) and "# @title Solution" not in nbformat.writes(bare)
     assert markdown(full).count("> **Exercise") == markdown(bare).count("> **Exercise") > 0
+    # Solutions stand last, so that whoever runs the notebook with them has run the one without.
+    code, first = ([cell.source for cell in one.cells if cell.cell_type == "code"] for one in (full, bare))
+    assert code[: len(first)] == first, (
+        "code after a solution: then `make test` has to run this notebook without it, too"
+    )
 
 
 def test_two_runs_give_the_same_bytes(known):

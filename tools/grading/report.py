@@ -143,7 +143,7 @@ def _question(question: dict[str, Any]) -> str:
 
 
 def _read(text: str) -> str:
-    """A student's Markdown, as far as a page of prose needs it: paragraphs, tables, bold and code.
+    """A student's Markdown, as far as a page of prose needs it: paragraphs, tables, emphasis and code.
 
     Not by a Markdown library: this runs in the grader's own process, and some texts keep such a library busy for long.
     """
@@ -157,7 +157,7 @@ def _read(text: str) -> str:
     for is_table, some in groupby(lines, key=lambda line: line[:1] == "|"):
         block = list(some)
         parts.append(_table(block) if is_table else "\n".join(map(_inline, block)).strip("\n"))
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
 
 
 def _table(lines: list[str]) -> str:
@@ -169,7 +169,8 @@ def _table(lines: list[str]) -> str:
 
 def _inline(line: str) -> str:
     line = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(line))
-    return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", line)
+    line = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", line)
+    return re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*(?!\w)", r"<em>\1</em>", line)
 
 
 def _place(points: float | None) -> str:
