@@ -138,7 +138,7 @@ class Pairs:
     labels         (n,) class index of each image, or None; without labels only Recall@K is defined
     classes        the names of the classes
     split          (n,) "train", "val" or "test" for each image, or None where the data set has no split
-    truth          (n,) what a generator knows of each image (scenes), or None
+    truth          (n,) what a generator knows of each image, or None; of scenes, `xmrlib.data.scenes_truth.Scene`
     card           the data set's card: source, licence, split rule, known faults
     """
 

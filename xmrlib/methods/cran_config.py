@@ -38,7 +38,8 @@ class CRANConfig(NetworkConfig):
     geometry       where boxes enter: "relation", "local" (absolute places), "both" or "none"
     ordered, linear_pairs   whether (j, k) and (k, j) differ; without the rectifier, rho = A v_j + B v_k + G g_jk
     attention      switch: without, the mean over what is there
-    recurrence     what reads the words: "lstm" or "gru", in both directions, or None: each word by itself
+    recurrence     what reads the words: "lstm" or "gru", in both directions, or None: each word by itself, so that the
+                   local level does not know their order, and twins' texts are one to it
     sentence       a text as a whole: "cnn" (Kim 2014) or the "mean" of its words' states
     sentence_widths, sentence_maps, phrase_widths   of the convolutions over words
     word_dim, dim  length of a word's vector, which is learned, and of the common spaces
@@ -178,7 +179,10 @@ class CRANConfig(NetworkConfig):
 
     @classmethod
     def small(cls, **settings: Any) -> CRANConfig:
-        """The sizes of the book on a laptop, with the grounded relation level: an extension, see DEVIATIONS."""
+        """The sizes of the book on a laptop, with the grounded relation level: an extension, see DEVIATIONS.
+
+        relation "grounded" brings matching "best" and no recurrence; each of them may be set otherwise.
+        """
         sizes = {"word_dim": 64, "dim": 64, "predicate_dim": 16, "sentence_maps": 64, "batch": 64, "epochs": 15}
         how = {"learning_rate": 6e-3, "lower_after": 11, "dropout": 0.3, "scaling": "standard", "negatives": "softmax"}
         if settings.get("relation", "grounded") == "grounded":

@@ -102,7 +102,7 @@ class NetworkMethod(Method):
         raise NotImplementedError
 
     def fit(self, train: Pairs, val: Pairs | None = None, run: Run | None = None) -> Self:
-        """Learn from `train`; where there is a `val`, keep the epoch that does best on it.
+        """Learn from `train`; where there is a `val`, keep the epoch that does best on it, else the last one.
 
         run  where and how: device, precision, and the folder from which a training that was cut off goes on
 
