@@ -6,6 +6,7 @@ import itertools
 import shutil
 import subprocess
 import sys
+from unittest.mock import patch
 
 import jaxtyping
 import pytest
@@ -18,6 +19,7 @@ from benchmarks import cross_attention as benchmark
 from benchmarks import run
 from xmrlib.nn import cross_attention, cross_attention_scores, cross_attention_weights
 from xmrlib.nn.cross_attention import LAMBDAS
+from xmrlib.nn.sets import chunks
 
 DIRECTIONS = ("t2i", "i2t")
 NORMALISATIONS = ("clipped_l2norm", "l2norm", "clipped", "no_norm")
@@ -200,15 +202,17 @@ def test_by_hand():
     regions=st.integers(1, 6),
     words=st.integers(1, 6),
     memory=st.sampled_from([1, 500, 4_000, 60_000]),
+    chunk=st.sampled_from([1, 600, 1 << 25]),
     direction=st.sampled_from(DIRECTIONS),
     pooling=st.sampled_from(POOLINGS),
     gradients=st.booleans(),
 )
-def test_tiles_change_nothing(seed, images, texts, regions, words, memory, direction, pooling, gradients):
+def test_tiles_change_nothing(seed, images, texts, regions, words, memory, chunk, direction, pooling, gradients):
     given = sets(images, texts, regions, words, 16, seed)
     options = {"direction": direction, "pooling": pooling}
     with torch.set_grad_enabled(gradients):
-        tiled = cross_attention_scores(*given, **options, memory=memory)
+        with patch("xmrlib.nn.sets.CHUNK", chunk):
+            tiled = cross_attention_scores(*given, **options, memory=memory)
         torch.testing.assert_close(tiled, cross_attention_scores(*given, **options), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(tiled, plain(*given, **options), rtol=1e-5, atol=2e-6)
 
@@ -222,6 +226,18 @@ def test_tiles_change_no_gradient(direction):
         gradients.append(torch.autograd.grad(scores.square().sum(), (regions, words)))
     for other in gradients[1:]:
         torch.testing.assert_close(other, gradients[0], rtol=1e-5, atol=5e-6)
+
+
+def test_large_sets_come_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr("xmrlib.nn.sets.CHUNK", 4 * 3 * 2 * 5)  # bytes of five sets
+    items, mask = torch.arange(42.0).reshape(7, 3, 2), torch.ones(7, 3, dtype=torch.bool)
+    for real in (None, mask, mask & (torch.arange(7) < 6)[:, None] | (torch.arange(3) < 2)):
+        found = list(chunks((items, real), 100))
+        assert [len(rows) for rows, _ in found] == [4, 3]
+        for rows, (part, some) in found:
+            kept = torch.ones(part.shape[:2], dtype=torch.bool) if some is None else some
+            assert torch.equal(part, items[rows, : part.shape[1]] * kept[:, :, None])
+    assert [len(rows) for rows, _ in chunks((items, mask), 2)] == [2, 2, 2, 1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
