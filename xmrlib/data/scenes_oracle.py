@@ -1,8 +1,8 @@
-"""The ceilings of every table on `scenes`: what a reader scores who knows the truth of each picture and each text.
+"""Marks beside the tables on `scenes`: what a reader scores who knows the truth of each picture and each text.
 
 The oracle knows which objects are in a picture, where they are, which of them a text names and what it states. It
-does not know which text was made for which picture. Below 1 remains only what the texts leave open: a family's scenes
-share objects, and a text names two or three.
+does not know which text was made for which picture. Its score is no limit: a family's scenes share objects and a text
+names two or three, so that pictures tie, and who then prefers those with few objects does better.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def instance_scores(
 ) -> Float[np.ndarray, "image text"]:
     """How well each picture fits each text: named objects present, plus stated relations true, less those false.
 
-    relations  whether to read relations; without, this is the ceiling of every model of objects alone
+    relations  whether to read relations; without, twins fit a text equally well
 
     >>> from xmrlib.data.scenes import load
     >>> scenes = load(train=20, val=0, test=0).truth
@@ -90,7 +90,7 @@ def theme_scores(
 
 
 def oracle(train: Pairs, test: Pairs, relations: bool = True) -> Float[np.ndarray, "image text"]:
-    """One matrix near all ceilings at once: texts wholly true of a picture first, then by theme."""
+    """One matrix near all marks at once: texts wholly true of a picture first, then by theme."""
     fits = instance_scores(test.truth, test.truth, relations)
     says = np.array([len(scene.named) + (len(scene.relations) if relations else 0) for scene in test.truth])
     whole = fits >= says - 1e-9
