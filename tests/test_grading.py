@@ -394,7 +394,11 @@ def test_points_given_by_hand_come_into_the_table_and_nothing_of_them_is_lost(wr
     assert [lines["homework-9 bert.ipynb"][name] for name in names] == ["graded", "0", "", "", "q2"]
     assert [lines["clara.ipynb"][name] for name in names] == ["graded", "0", "0", "0", ""], "no text, no waiting"
     page = (out / "feedback" / "homework-9 bert.ipynb.html").read_text(encoding="utf-8")
-    assert "Weil *zwei* &lt;b&gt;für&lt;/b&gt;" in page and "no points yet" in page and "names the two and says" in page
+    assert (
+        "Weil <em>zwei</em> &lt;b&gt;für&lt;/b&gt;" in page
+        and "no points yet" in page
+        and "names the two and says" in page
+    )
     assert "Cells of your own" not in page, "a workbench is known by its first line"
     made = nbformat.read(out / "autograded" / "anna.ipynb.ipynb", as_version=4)
     MetadataValidator().validate_nb(made)
