@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import logging
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from threading import Thread
 
 from book_layout import HTML, ROOT, chapters, config, pages
 from jupyter_cache import get_cache
@@ -109,8 +111,19 @@ def run_chapters() -> None:
     cores = os.cpu_count() or 1
     workers = max(1, min(len(waiting), cores, AT_A_TIME))
     given = {"OMP_NUM_THREADS": str(cores // workers)} | environment()
-    with ProcessPoolExecutor(workers, initializer=os.environ.update, initargs=(given,)) as pool:
+    with ProcessPoolExecutor(workers, initializer=begin, initargs=(given,)) as pool:
         list(pool.map(run_chapter, [source for source in sources if str(source) in waiting]))
+
+
+def begin(given: dict[str, str]) -> None:
+    """What a process that runs chapters does first: take its environment, and end when the builder is killed."""
+    os.environ.update(given)
+
+    def end_with_the_builder() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    Thread(target=end_with_the_builder, daemon=True).start()
 
 
 def run_chapter(source: Path) -> None:
