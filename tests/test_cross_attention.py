@@ -240,6 +240,23 @@ def test_large_sets_come_a_few_at_a_time(monkeypatch):
     assert [len(rows) for rows, _ in chunks((items, mask), 2)] == [2, 2, 2, 1]
 
 
+@pytest.mark.parametrize("gradients", [False, True])
+def test_chunks_hold_no_more_padding_than_their_largest_set_needs(gradients):
+    real = torch.rand(40, 12, generator=torch.Generator().manual_seed(0)) < torch.linspace(0.1, 0.9, 40)[:, None]
+    real[:, 5] = True
+    items = torch.arange(40 * 12.0).reshape(40, 12, 1).masked_fill(~real[:, :, None], torch.nan)
+    seen, last = [], 0
+    with torch.set_grad_enabled(gradients):
+        for rows, (part, mask) in chunks((items.requires_grad_(gradients), real), 7):
+            counts = real[rows].sum(dim=1)
+            assert part.shape == (len(rows), int(counts.max()), 1) and last <= int(counts.min())
+            assert torch.equal(mask, torch.arange(part.shape[1]) < counts[:, None])
+            for row, own, there in zip(rows, part, mask, strict=True):
+                assert torch.equal(own[there], items[row][real[row]]) and not own[~there].any()
+            seen, last = seen + rows.tolist(), int(counts.max())
+    assert sorted(seen) == list(range(40))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_tile_stays_within_its_memory(dtype):
     bound, itemsize = 100_000, dtype.itemsize

@@ -50,8 +50,8 @@ def without_padding(
 def chunks(sets: Sets, size: int) -> Iterator[tuple[Int[Tensor, " row"], Sets]]:
     """The rows, and the sets there, of at most `size` sets at a time, with zeros for padding.
 
-    Of large sets fewer come at a time: no more than `CHUNK` bytes. Where the mask may be looked at, short sets come
-    first and a chunk is as long as its longest.
+    Of large sets fewer come at a time: no more than `CHUNK` bytes. Where the mask may be looked at, small sets come
+    first, the real items of a set come first in it, and a chunk is as long as its largest set has real items.
 
     >>> mask = torch.tensor([[True, True, True], [True, False, False], [True, True, False]])
     >>> [(rows.tolist(), items.shape[1]) for rows, (items, _) in chunks((torch.ones(3, 3, 2), mask), size=2)]
@@ -66,16 +66,19 @@ def chunks(sets: Sets, size: int) -> Iterator[tuple[Int[Tensor, " row"], Sets]]:
         for rows, part in zip(order.split(size), items.split(size), strict=True):
             yield rows, (part, None if mask is None else mask[rows])
         return
-    ends = torch.full((len(items),), items.shape[1])
+    counts, place = torch.full((len(items),), items.shape[1]), torch.arange(items.shape[1], device=items.device)
+    place = place.expand(mask.shape)
     if may_look(mask):
-        ends, order = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1).sort(stable=True)
+        counts, order = mask.sum(dim=1).sort(stable=True)
+        place = mask.sort(dim=1, descending=True, stable=True).indices
     # One gather of everything has one backward pass; without gradients, one a chunk spares the copy.
     gradients = torch.is_grad_enabled()
-    parts = without_padding(items, mask)[order].split(size) if gradients else repeat(items)
-    for rows, part, end in zip(order.split(size), parts, ends.cpu().split(size), strict=False):
-        longest = int(end[-1])
-        real = mask[rows, :longest]
+    parts = without_padding(items, mask)[order[:, None], place[order]].split(size) if gradients else repeat(items)
+    for rows, part, count in zip(order.split(size), parts, counts.cpu().split(size), strict=False):
+        longest = int(count[-1])
+        where = rows[:, None], place[rows, :longest]
+        real = mask[where]
         if gradients:
             yield rows, (part[:, :longest], real)
         else:
-            yield rows, (part[rows, :longest].masked_fill_(~real[:, :, None], 0), real)
+            yield rows, (part[where].masked_fill_(~real[:, :, None], 0), real)
