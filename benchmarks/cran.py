@@ -8,7 +8,10 @@ matrix products of each form, of its encoders and of its matching, without paddi
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
+from torch import Tensor
 
 from benchmarks.evaluate import Task
 from xmrlib import CRAN, CRANConfig
@@ -19,7 +22,12 @@ from xmrlib.methods.several import Several
 
 WHOLE, REGION, WORDS = 4096, 4096, 10_000  # fc7 of VGG-16 and VGG-19, and a vocabulary
 SHORTEST, LONGEST = 8, 17  # words a text
-TILE = 1 << 26  # numbers that a product may fill at a time
+TILE = {"cpu": 1 << 26, "cuda": 1 << 29}  # numbers that a product may fill at a time
+FORMS = {
+    "cran": {"matching": "attended"},
+    "cran pooled": {},
+    "cran grounded": {"matching": "best", "relation": "grounded"},
+}
 
 
 def features(images: int, regions: int, dim: int = 1024) -> dict:
@@ -36,18 +44,29 @@ def features(images: int, regions: int, dim: int = 1024) -> dict:
     return {"images": Several((torch.randn(images, WHOLE, generator=generator), seen)), "texts": read, "dim": dim}
 
 
-def scored(data: dict, **form: object) -> dict:
-    """The mean score at each level."""
+def drawn(data: dict, device: torch.device | str = "cpu", **form: object) -> dict:
+    """The same, and a network with random weights on the device."""
     torch.manual_seed(0)
     model = CRAN(CRANConfig.paper(dim=data["dim"], **form))
-    network = CRANNetwork(model.config, {"image_view": WHOLE, "image_regions": REGION}, WORDS).eval()
-    found = model._level_scores(network, data["images"], data["texts"], model.config.levels)
-    return {name: float(scores.mean()) for name, scores in found.items()}
+    network = CRANNetwork(model.config, {"image_view": WHOLE, "image_regions": REGION}, WORDS).eval().to(device)
+    return data | {"model": model, "network": network}
 
 
-def floor(data: dict, matching: str = "pooled", relation: str = "pairs") -> dict:
+def scores(data: dict) -> dict[str, Tensor]:
+    """Every image with every text at each level."""
+    model = data["model"]
+    return model._level_scores(data["network"], data["images"], data["texts"], model.config.levels)
+
+
+def scored(data: dict) -> dict:
+    """The mean score at each level."""
+    return {name: float(found.mean()) for name, found in scores(data).items()}
+
+
+def floor(data: dict, device: torch.device | str = "cpu", matching: str = "pooled", relation: str = "pairs") -> dict:
     """Every product of that form, `rows` x `inner` times `inner` x `columns`."""
     config = CRANConfig.paper(dim=data["dim"], matching=matching, relation=relation)
+    product = partial(multiply, torch.device(device))
     (images, regions), dim = data["images"].views[1].mask.shape, config.dim
     texts, words, pairs = len(data["texts"]), int(data["texts"].mask.sum()), regions * (regions - 1)
     phrases = sum(words - texts * (width - 1) for width in config.phrase_widths)
@@ -74,31 +93,28 @@ def floor(data: dict, matching: str = "pooled", relation: str = "pairs") -> dict
     return {}
 
 
-def product(rows: int, inner: int, columns: int) -> None:
-    """A product of these sizes, so many rows at a time that it fills 256 MB at most."""
-    step = max(1, min(rows, TILE // max(inner, columns)))
-    left, right = torch.randn(step, inner), torch.randn(inner, columns)
+def multiply(device: torch.device, rows: int, inner: int, columns: int) -> None:
+    """A product of these sizes, so many rows at a time that it fills `TILE` numbers at most.
+
+    The rows of a factor are alike: to draw every number would take as long as some of the products.
+    """
+    step = max(1, min(rows, TILE[device.type] // max(inner, columns)))
+    left, right = (torch.randn(n, device=device).repeat(m, 1) for m, n in ((step, inner), (inner, columns)))
     for begin in range(0, rows, step):
         left[: rows - begin] @ right
 
 
-def task(**form: object) -> Task:
+def task(form: dict) -> Task:
     """Scoring in one form beside its products."""
     return Task(
         data=features,
         warm={"images": 8, "regions": 3, "dim": 8},
         sizes=({"images": 1000, "regions": 5}, {"images": 100, "regions": 36}),
         quick=({"images": 40, "regions": 5},),
-        methods={
-            "xmrlib": lambda data: scored(data, **form),
-            "floor (matrix products)": lambda data: floor(data, **form),
-        },
+        methods={"xmrlib": scored, "floor (matrix products)": partial(floor, **form)},
+        prepare={"xmrlib": partial(drawn, **form)},
         agree=1e-4,
     )
 
 
-TASKS = {
-    "cran": task(matching="attended"),
-    "cran pooled": task(),
-    "cran grounded": task(matching="best", relation="grounded"),
-}
+TASKS = {name: task(form) for name, form in FORMS.items()}

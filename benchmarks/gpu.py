@@ -1,8 +1,8 @@
-"""The GPU paths of evaluation, search and cross attention: `python -m benchmarks.gpu --output gpu.json`.
+"""The GPU paths of evaluation, search, cross attention and CRAN: `python -m benchmarks.gpu --output gpu.json`.
 
-Needs torch, numpy, scipy, jaxtyping, einops and safetensors alone. Values are first compared with the CPU's on a
+Needs torch, numpy, scipy, jaxtyping, einops, safetensors and Pillow. Values are first compared with the CPU's on a
 smaller size; then each piece of work is timed, warm, with the device synchronised before and after, beside its matrix
-products.
+products. `--device cpu --scale 250` tries it out without a GPU.
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks import cran
 from benchmarks.cross_attention import floor, ours, pairs
 from benchmarks.evaluate import captions, classes
 from benchmarks.search import vectors
 from xmrlib.evaluate import average_precision, map_all, map_embeddings, recall_embeddings
 from xmrlib.search import Index
+
+# Forms of CRAN, images and regions; five texts an image. 36 regions are 1,260 pairs, each beside each of a text's 22
+# phrases: with MS-COCO's 5,000 images 7e15 operations, minutes. A fifth of each side takes 3e14.
+RELATED = ((tuple(cran.FORMS), 5_000, 5), (("cran",), 1_000, 36))
 
 
 def check(device: torch.device) -> dict[str, float]:
@@ -69,7 +75,18 @@ def check(device: torch.device) -> dict[str, float]:
     sides = [data[side] for side in ("regions", "words", "mask")]
     found = [ours(*(side.to(where) for side in sides)).cpu() for where in ("cpu", device)]
     worst["cross attention"] = float((found[0] - found[1]).abs().max())
+    data = cran.features(20, 5, dim=64)
+    with exact():
+        for name, form in cran.FORMS.items():
+            found = [cran.scores(cran.drawn(data, where, **form)) for where in ("cpu", device)]
+            # The mean: attention that counts or not, above the average or below it, makes steps of rounding.
+            worst[f"{name}, mean"] = max(float((found[0][k] - found[1][k]).abs().mean()) for k in found[0])
     return worst
+
+
+def exact() -> AbstractContextManager:
+    """Within, convolutions and recurrent layers multiply in float32, as products of matrices do: not in ten bits."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def timed(work: Callable[[], object], device: torch.device, repeats: int) -> dict:
@@ -92,14 +109,18 @@ def timed(work: Callable[[], object], device: torch.device, repeats: int) -> dic
     return {"seconds": round(statistics.median(seconds), 5), "least": round(min(seconds), 5), "peak_mb": peak}
 
 
+def line(
+    device: torch.device, repeats: int, task: str, size: dict, method: str, work: Callable[[], object], **more
+) -> dict:
+    """A row of the table, printed."""
+    row = {"task": task, "size": size, "method": method} | timed(work, device, repeats) | more
+    print(json.dumps(row), flush=True)
+    return row
+
+
 def measure(device: torch.device, repeats: int, scale: int) -> Iterator[dict]:
-    """The four pieces of work, and the matrix products of each."""
-
-    def add(task: str, size: dict, method: str, work: Callable[[], object], times: int = repeats, **more) -> dict:
-        row = {"task": task, "size": size, "method": method} | timed(work, device, times) | more
-        print(json.dumps(row), flush=True)
-        return row
-
+    """The five pieces of work, and the matrix products of each."""
+    add, few = partial(line, device, repeats), partial(line, device, 1 + repeats // 3)
     size = {"images": 20_000 // scale, "dim": 512}
     data = classes(**size)
     images, texts = data["images"].to(device), data["texts"].to(device)
@@ -127,19 +148,31 @@ def measure(device: torch.device, repeats: int, scale: int) -> Iterator[dict]:
     yield add("search", size, "floor (matrix products)", lambda: [queries @ p.T for p in gallery.split(1 << 18)])
 
     # The test set of MS-COCO: 36 regions with up to 17 words, 1,024 numbers each.
-    images, texts, few = 5_000 // scale, 25_000 // scale, 1 + repeats // 3
+    images, texts = 5_000 // scale, 25_000 // scale
     data = pairs(texts)
     mask = data["mask"].to(device)
     for precision in (torch.bfloat16, torch.float32):
         size = {"images": images, "texts": texts, "precision": str(precision).removeprefix("torch.")}
         regions, words = data["regions"][:images].to(device, precision), data["words"].to(device, precision)
         with torch.inference_mode():
-            yield add("attend", size, "xmrlib", partial(ours, regions, words, mask), few)
-            yield add("attend", size, "xmrlib, compiled", partial(ours, regions, words, mask, compiled=True), few)
+            yield few("attend", size, "xmrlib", partial(ours, regions, words, mask))
+            yield few("attend", size, "xmrlib, compiled", partial(ours, regions, words, mask, compiled=True))
             tiles = [(r, w) for r in regions.split(250) for w in words.split(2500)]
-            yield add(
-                "attend", size, "floor (matrix products)", lambda tiles=tiles: [floor(*t, None) for t in tiles], few
-            )
+            yield few("attend", size, "floor (matrix products)", lambda tiles=tiles: [floor(*t, None) for t in tiles])
+    yield from relate(few, device, scale)
+
+
+def relate(add: Callable[..., dict], device: torch.device, scale: int) -> Iterator[dict]:
+    """CRAN, from features on the host to the scores of its three levels there; what a user waits for."""
+    for forms, images, regions in RELATED:
+        size = {"images": images // scale, "texts": 5 * (images // scale), "regions": regions}
+        data = cran.features(size["images"], regions)
+        for name in forms:
+            form = cran.FORMS[name]
+            ready = cran.drawn(data, device, **form)
+            with exact():
+                yield add(name, size, "xmrlib", partial(cran.scored, ready))
+            yield add(name, size, "floor (matrix products)", partial(cran.floor, data, device, **form))
 
 
 def main() -> int:
