@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jaxtyping
 import numpy as np
 import pytest
@@ -155,6 +157,23 @@ def test_k_beyond_the_gallery_is_certain():
     assert evaluate.recall(scores, image_of_text, ks=(1000,)).i2t == {1000: 1.0}
     flat = evaluate.recall(np.zeros((5, 5)), np.arange(5), ks=(1, 5, 9))
     assert flat.i2t == pytest.approx({1: 0.2, 5: 1.0, 9: 1.0}) and flat.median_rank_i2t == 3
+
+
+def test_a_thousand_images_and_five_texts_each_by_chance():
+    """K of 1,000 images for a text; for an image any of its five texts among K of 5,000."""
+    ks, image_of_text = (1, 5, 10, 50, 200, 1000, 5000), np.repeat(np.arange(1000), 5)
+    t2i = {k: min(k / 1000, 1) for k in ks}
+    i2t = {k: 1 - math.comb(4995, k) / math.comb(5000, k) for k in ks}
+    assert [round(100 * i2t[k], 2) for k in KS] == [round(100 * t2i[k], 2) for k in KS] == [0.1, 0.5, 1.0]
+    flat = evaluate.recall(np.zeros((1000, 5000), dtype=np.float32), image_of_text, ks)
+    assert flat.t2i == pytest.approx(t2i) and flat.i2t == pytest.approx(i2t)
+    scores = np.random.default_rng(0).random((1000, 5000), dtype=np.float32)
+    drawn = evaluate.recall(scores, image_of_text, ks)
+    for found, chance, asked in ((drawn.t2i, t2i, 5000), (drawn.i2t, i2t, 1000)):
+        values = [found[k] for k in ks]
+        assert values == sorted(values) and found[5000] == 1.0
+        for k in ks:  # within four standard deviations
+            assert abs(found[k] - chance[k]) <= 4 * math.sqrt(chance[k] * (1 - chance[k]) / asked) + 1e-9
 
 
 def test_a_nan_is_named_by_its_position(kernel):

@@ -106,7 +106,8 @@ def _paired(module, images: tuple[Tensor, Tensor, Tensor], states: Tensor, word_
     else:
         rho, pi = (normalize(part.float(), dim=2, eps=SHORTEST) for part in (relations, phrases))
         best = (rho @ pi.mT).masked_fill(~real[:, :, None], -torch.inf).argmax(dim=1)
-        weights = torch.zeros(real.shape, device=states.device).scatter_add_(1, best, asked)
+        # In a picture without any pair the best one is the first place, where there is nothing.
+        weights = torch.zeros(real.shape, device=states.device).scatter_add_(1, best, asked) * real
     j, k = pairs(regions.shape[1], states.device)
     found["region_pairs"] = torch.zeros(*mask.shape, mask.shape[1], device=states.device)
     found["region_pairs"][:, j, k] = weights[:, : len(j)]
