@@ -78,6 +78,10 @@ def floor(data: dict, device: torch.device | str = "cpu", matching: str = "poole
     product(words, config.word_dim + dim, 2 * 4 * dim)
     if matching != "pooled":
         product(images * regions, dim, words)
+    if matching != "attended":  # attention, W of u . tanh(W x)
+        product(words + (images * regions if matching == "pooled" else 0), dim, dim)
+    if matching == "pooled" and relation == "pairs":
+        product(images * pairs + phrases, dim, dim)
     if relation == "pairs":  # A, B and W_2; phrases; each pair with each phrase
         product(images * regions, dim, 2 * dim)
         product(images * pairs, dim, dim)

@@ -131,7 +131,9 @@ def test_wrong_settings_are_refused(settings, message):
 
 def test_what_is_missing_is_named():
     data = pairs()
-    with pytest.raises(DataError, match="no view 'patches'; they bring 'vector', 'regions', 'mask'. Set image_"):
+    with pytest.raises(
+        DataError, match="no view 'patches'; they bring 'vector', 'regions', 'boxes', 'mask'. Set image_"
+    ):
         model(image_parts="patches").fit(data)
     with pytest.raises(DataError, match="no words and no view 'fragments'; they bring 'vector'"):
         model(text_view="vector", text_options={}).fit(with_given(data, fragments=None))

@@ -489,6 +489,7 @@ def test_twins_come_in_one_batch_and_everything_comes_once(texts, batch):
         ({"weights": (0, 0, 1), "levels": ("local",)}, "leave nothing"),
         ({"relation": "grounded", "levels": ("relation",)}, "alignment of the local level"),
         ({"relation": "grounded", "linear_pairs": True}, "linear_pairs belongs to"),
+        ({"relation": "grounded", "matching": "attended"}, 'learns no attention over words. Set matching="best"'),
         ({"matching": "nearest"}, "matching='nearest' is none of 'pooled', 'best', 'attended'"),
         ({"negatives": "all"}, "negatives='all'"),
         ({"dropout": 1.0}, "outside"),
@@ -496,6 +497,8 @@ def test_twins_come_in_one_batch_and_everything_comes_once(texts, batch):
         ({"phrase_widths": (0, 2)}, "each from 1"),
         ({"dim": 0}, "dim=0 must be positive"),
         ({"margin": -0.1}, "margin"),
+        ({"most_regions": 0}, "most_regions=0: give at least 1, or None"),
+        ({"place_scale": 0.0}, "place_scale=0.0 must be positive"),
         ({"recurrence": "rnn"}, "recurrence"),
     ],
 )
@@ -510,5 +513,6 @@ def test_sizes_that_are_known():
         1024, ("global", "local", "relation"), (1.0, 1.0, 1.0), "pooled", "pairs",
     )  # fmt: skip
     assert (paper.margin, paper.batch, paper.epochs, paper.learning_rate, paper.clip) == (0.2, 100, 30, 2e-4, 2.0)
+    assert (paper.most_regions, CRANConfig().most_regions) == (5, None)
     assert CRANConfig.small().grounded and not CRANConfig.small(relation="pairs").grounded
     assert CRANConfig(levels=["relation", "global"]).levels == ("global", "relation")

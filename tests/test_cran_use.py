@@ -322,6 +322,47 @@ def test_boxes_that_come_with_features_are_seen(tmp_path):
     assert not torch.allclose(*scores)
 
 
+def test_regions_without_boxes_are_refused_where_geometry_is_asked_for():
+    data = with_twins(12)
+    given = {name: part for name, part in data.images.given.items() if name != "boxes"}
+    bare = dataclasses.replace(data, images=dataclasses.replace(data.images, given=given))
+    for settings in ({}, GROUNDED, {"geometry": "both"}, {"levels": ("local",), "geometry": "local"}):
+        with pytest.raises(DataError, match=r"'regions' brings no boxes.*geometry='(relation|both|local)'.*\"none\""):
+            model(**settings).fit(bare)
+    fitted = model().fit(data)
+    with pytest.raises(DataError, match="brings no boxes"):
+        fitted.similarity(bare)
+    for settings in (
+        {"geometry": "none"},
+        {"levels": ("global", "local")},
+        {"levels": ("relation",), "geometry": "local"},
+    ):
+        config = model(**settings).config
+        assert config.places == (config.geometry == "local")
+    for settings in ({"geometry": "none"}, {"levels": ("global", "local")}):  # nothing there reads a box
+        model(**settings).fit(bare)
+
+
+def test_no_more_regions_are_kept_than_asked_for(tmp_path):
+    data = with_twins(12)
+    fitted = model(most_regions=2).fit(data)
+    given = {name: part[:, :2] if part.ndim > 2 or name == "mask" else part for name, part in data.images.given.items()}
+    cut = dataclasses.replace(data, images=dataclasses.replace(data.images, given=given))
+    scores = fitted.similarity(data)
+    assert torch.equal(scores, model().fit(cut).similarity(cut))
+    assert torch.equal(CRAN.load(fitted.save(tmp_path)).similarity(data), scores)
+    assert not torch.allclose(scores, model().fit(data).similarity(data))
+
+
+def test_a_picture_whose_regions_are_all_masked_is_named():
+    data = with_twins(12)
+    mask = data.images.given["mask"].clone()
+    mask[3] = False
+    images = dataclasses.replace(data.images, given=data.images.given | {"mask": mask})
+    with pytest.raises(DataError, match="the mask leaves image 'i3' no region"):
+        model().fit(dataclasses.replace(data, images=images))
+
+
 def test_scores_do_not_depend_on_how_many_are_scored_at_a_time(monkeypatch):
     val = pairs(12, 3, seed=5)
     for settings in (GROUNDED, {"matching": "attended"}, {"matching": "best"}):

@@ -91,7 +91,7 @@ SWITCHES = [
     ("cmgans", {"encoder": "conv", "image_view": "regions", "text_view": "tokens", "text_options": {"min_count": 1}}),
     ("cmgans", {"spectral_norm": True, "r1": 0.1, "game": "minimax", "reconstruction": 1.0, "classifier": "shared"}),
     ("cran", {"negatives": "random"}),  # grounded, with the best region of each word
-    ("cran", {"matching": "attended", "negatives": "hardest"}),
+    ("cran", {"relation": "pairs", "matching": "attended", "negatives": "hardest"}),
     ("cran", {"relation": "pairs", "matching": "attended", "negatives": "random", "dropout": 0.3}),
     ("cran", {"relation": "pairs", "matching": "pooled", "text_relations": "pairs", "joint": False}),
 ]

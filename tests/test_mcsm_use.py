@@ -282,7 +282,7 @@ def test_what_is_missing_is_named():
     with pytest.raises(DataError, match='MCSM needs at least 2 classes. Set differ_in="image"'):
         model().fit(pairs(classes=1))
     assert model(differ_in="image").fit(pairs(classes=1)).fitted
-    with pytest.raises(DataError, match="no view 'grid'; they bring 'vector', 'regions', 'mask'"):
+    with pytest.raises(DataError, match="no view 'grid'; they bring 'vector', 'regions', 'boxes', 'mask'"):
         model(image_regions="grid").fit(data)
     with pytest.raises(DataError, match="set text_view='tokens'"):
         model(text_view="bow").fit(data)

@@ -95,9 +95,12 @@ def pairs(size=8, classes=2, seed=0, texts_each=1, labels=True) -> Pairs:
     mask = torch.as_tensor(np.abs(regions).sum(axis=2) > 0)
     image_views = {"vector": torch.as_tensor(vectors).float(), "regions": torch.as_tensor(regions).float()}
     text_vectors = torch.as_tensor(rng.normal(size=(len(of), 9))).float()
+    corners = rng.uniform(0, 0.5, size=(size, 4, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(0.1, 0.5, size=(size, 4, 2))], axis=2)
+    image_views |= {"boxes": torch.as_tensor(boxes).float(), "mask": mask}
     return Pairs(
         "made",
-        Images(tuple(f"i{i}" for i in range(size)), given=image_views | {"mask": mask}),
+        Images(tuple(f"i{i}" for i in range(size)), given=image_views),
         Texts(tuple(f"t{i}" for i in range(len(of))), fragments=fragments, given={"vector": text_vectors}),
         of,
         labels=np.arange(size) % classes if labels else None,

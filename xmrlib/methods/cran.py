@@ -43,7 +43,13 @@ DEVIATIONS = (
     # what, paper, released code, here
     ("the whole", "read in excerpts only; no tables", "none", "a reconstruction, in the style of CRAN"),
     ("levels and their sum", "global, local, relation; summed", "none", "the same; `weights`"),
-    ("regions", "Faster R-CNN, VGG-16 (from memory)", "none", "the view `regions`: true boxes, windows, a detector"),
+    (
+        "regions",
+        "Faster R-CNN with VGG-16 (from memory)",
+        "none",
+        "the view `regions`: true boxes, windows, or Faster R-CNN with ResNet-50 and a feature pyramid",
+    ),
+    ("regions a picture", "5 (from memory)", "none", "`paper()`: the same; else all, or `most_regions`"),
     (
         "relations of regions",
         "pairs, concatenated",
@@ -75,13 +81,18 @@ PAIRS_MEMORY = 1 << 27  # bytes that the pairs of regions of some images may tak
 
 
 class RegionSide(ImageSide):
-    """Regions with their places: where data bring features "regions" and, beside them, "boxes" and a "mask"."""
+    """Regions with their places: where data bring features "regions" and, beside them, "boxes" and a "mask".
+
+    most  keep so many regions of a picture at most, the first; None: all
+    """
+
+    most: int | None = None
 
     @classmethod
-    def of(cls, side: ImageSide) -> Self:
+    def of(cls, side: ImageSide, most: int | None) -> Self:
         """The same side."""
         found = cls(side.view, side.backbone, side.kind, side.dim)
-        found.fingerprint = side.fingerprint
+        found.fingerprint, found.most = side.fingerprint, most
         return found
 
     def features(self, images: ImageInput) -> Regions:
@@ -91,12 +102,18 @@ class RegionSide(ImageSide):
         own = isinstance(given.get(self.view), Tensor)
         boxes = given["boxes"].float() if own and "boxes" in given else laid_out(self.view, found)
         mask = given["mask"].bool() if own and "mask" in given else found.mask
-        return Regions(found.features, boxes, mask)
+        found = Regions(*(part[:, : self.most] for part in (found.features, boxes, mask)))
+        empty = (~found.mask.any(dim=1)).nonzero()
+        if len(empty):
+            row = int(empty[0])
+            name = repr(images.ids[row]) if isinstance(images, Images) else row
+            raise DataError(f"the image view {self.view!r}: the mask leaves image {name} no region. Leave it out.")
+        return found
 
 
-def with_places(sides: SeveralImages) -> SeveralImages:
-    """The same sides, whose regions know their places."""
-    return SeveralImages(tuple(RegionSide.of(side) if side.kind == "regions" else side for side in sides.sides))
+def with_places(sides: SeveralImages, most: int | None) -> SeveralImages:
+    """The same sides, whose regions know their places; at most so many of a picture."""
+    return SeveralImages(tuple(RegionSide.of(side, most) if side.kind == "regions" else side for side in sides.sides))
 
 
 class CRAN(NetworkMethod):
@@ -141,13 +158,13 @@ class CRAN(NetworkMethod):
         backbones = {"image_view": config.backbone, "image_regions": config.regions_backbone or config.backbone}
         sides = tuple(ImageSide(getattr(config, name), backbones[name], kind) for name, kind in self.image_kind.items())
         text_side = TextSide(config.text_view, config.text_options, self.text_kind)
-        return with_places(SeveralImages(sides)).fit(train.images), text_side.fit(train.texts)
+        return with_places(SeveralImages(sides), config.most_regions).fit(train.images), text_side.fit(train.texts)
 
     @classmethod
     def load(cls, path: str | Path, config: CRANConfig | None = None) -> Self:
         """The model saved at `path`; see `Method.load`."""
         model = super().load(path, config)
-        model.image_side = with_places(model.image_side)
+        model.image_side = with_places(model.image_side, model.config.most_regions)
         return model
 
     def _build(self, sizes: dict[str, Any]) -> CRANNetwork:
@@ -160,7 +177,7 @@ class CRAN(NetworkMethod):
         whole, features, _, mask = images
         if network.whole_scaling is not None:
             network.whole_scaling.fit(whole)
-        if network.region_scaling is not None:
+        if network.region_scaling is not None and self.config.scaling == "standard":  # a copy of all of them
             network.region_scaling.fit(features[mask])
         table = PairTable(images, self._read(train.texts), train.image_of_text)
         measure = None if val is None else lambda levels: self._value(network, val, levels)
@@ -202,6 +219,12 @@ class CRAN(NetworkMethod):
         if "image_regions" not in views:
             return whole, torch.zeros(count, 0, 0), torch.zeros(count, 0, 4), torch.zeros(count, 0, dtype=torch.bool)
         regions: Regions = views["image_regions"]
+        whole_picture = torch.tensor([0.0, 0.0, 1.0, 1.0])
+        if self.config.places and regions.mask.shape[1] > 1 and bool((regions.boxes == whole_picture).all()):
+            raise DataError(
+                f"the image view {self.config.image_regions!r} brings no boxes, and geometry={self.config.geometry!r} "
+                'is made of them. Give "boxes" (n, r, 4) beside the features, or set geometry="none".'
+            )
         return whole, regions.features, regions.boxes, regions.mask
 
     @staticmethod
@@ -249,7 +272,8 @@ class CRAN(NetworkMethod):
             step = BATCH
             if "relation" in levels:  # pairs of regions are many
                 regions = max(seen[1].shape[1], 2)
-                step = max(1, min(BATCH, PAIRS_MEMORY // (4 * regions * (regions - 1) * self.config.dim)))
+                each = 4 * regions * (regions if self.config.grounded else regions - 1) * self.config.dim
+                step = max(1, min(BATCH, PAIRS_MEMORY // each))
             rows: list[dict[str, Tensor]] = []
             for chunk in zip(*(part.split(step) for part in seen), strict=True):
                 found = network.images(*(part.to(device) for part in chunk), levels)

@@ -22,6 +22,7 @@ class CRANConfig(NetworkConfig):
     image_view, image_regions   the views of images as wholes and as regions. image_view="regions": the mean of the
                    regions stands for the whole, for data that bring nothing else
     backbone, regions_backbone  the networks behind the two; regions_backbone=None: the same one
+    most_regions   keep so many regions of a picture at most, the first ones: a detector's surest. None: all
     levels         which of "global", "local" and "relation" there are
     weights        of the levels in the sum, in this order; "validation" chooses them on the validation split
     joint          True: one training, words and regions encoded once for all levels. False: one training a level, each
@@ -33,9 +34,11 @@ class CRANConfig(NetworkConfig):
                    number (int) or a share of them (float)
     relation       "pairs": relations of regions and of words are encoded and matched; "grounded": pairs of words look
                    for their regions by the local level, what lies between the words is compared with how the regions
-                   lie. The second is an extension of CRAN
+                   lie. The second is an extension of CRAN, and goes with "pooled" and "best"
     text_relations of "pairs": "phrases" (convolutions over words), "words", or "pairs" (of words at most `reach` apart)
     geometry       where boxes enter: "relation", "local" (absolute places), "both" or "none"
+    place_scale    of absolute places, less a half: 4 brings their spread to about 1, that of scaled features. As they
+                   are, they drown beside a thousand inputs
     ordered, linear_pairs   whether (j, k) and (k, j) differ; without the rectifier, rho = A v_j + B v_k + G g_jk
     attention      switch: without, the mean over what is there
     recurrence     what reads the words: "lstm" or "gru", in both directions, or None: each word by itself, so that the
@@ -63,6 +66,7 @@ class CRANConfig(NetworkConfig):
     choose_by: Measure = "recall"
     image_regions: str = "regions"
     regions_backbone: str | None = None
+    most_regions: int | None = None
     levels: tuple[Level, ...] = LEVELS
     weights: tuple[float, ...] | Literal["validation"] = (1.0, 1.0, 1.0)
     joint: bool = True
@@ -73,6 +77,7 @@ class CRANConfig(NetworkConfig):
     text_relations: Literal["phrases", "words", "pairs"] = "phrases"
     reach: int = 5
     geometry: Literal["relation", "local", "both", "none"] = "relation"
+    place_scale: float = 4.0
     ordered: bool = True
     linear_pairs: bool = False
     attention: bool = True
@@ -102,9 +107,11 @@ class CRANConfig(NetworkConfig):
             object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
         self._check_names()
         sizes = "lambda_softmax top reach sentence_maps word_dim dim content_words word_pairs predicate_dim margin"
-        for name in (*sizes.split(), "lower_after", "clip"):
+        for name in (*sizes.split(), "place_scale", "lower_after", "clip"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be positive.")
+        if self.most_regions is not None and self.most_regions < 1:
+            raise ValueError(f"most_regions={self.most_regions}: give at least 1, or None for all.")
         for name in ("sentence_widths", "phrase_widths"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least one width, each from 1.")
@@ -146,6 +153,11 @@ class CRANConfig(NetworkConfig):
                 'relation="grounded" reads the alignment of the local level, which is not in '
                 f'levels={self.levels}. Add "local", with weight 0 if it is not to count, or set relation="pairs".'
             )
+        if self.grounded and self.matching == "attended":
+            raise ValueError(
+                'relation="grounded" pairs the words that the local level attends to most, and matching="attended" '
+                'learns no attention over words. Set matching="best" or "pooled", or relation="pairs".'
+            )
         if self.grounded and self.geometry in ("none", "local") and not self.ordered:
             raise ValueError('relation="grounded" without geometry has nothing that could be unordered.')
         if self.grounded and self.linear_pairs:
@@ -166,6 +178,12 @@ class CRANConfig(NetworkConfig):
         return self.levels != ("global",)
 
     @property
+    def places(self) -> bool:
+        """Whether anything that is built reads boxes."""
+        by_pair = self.geometry in ("relation", "both") and "relation" in self.levels
+        return by_pair or (self.geometry in ("local", "both") and self.looks_at_regions)
+
+    @property
     def image_kinds(self) -> dict[str, Kind]:
         """The views of images that the levels look at, by the setting that names each."""
         whole = {"image_view": "vector"} if "global" in self.levels and self.image_view != "regions" else {}
@@ -174,8 +192,8 @@ class CRANConfig(NetworkConfig):
 
     @classmethod
     def paper(cls, **settings: Any) -> CRANConfig:
-        """VGG-19 for wholes, a detector for regions, 1,024 dimensions: as far as the paper is known."""
-        return cls(**{"backbone": "vgg19", "regions_backbone": "fasterrcnn"} | settings)
+        """VGG-19 for wholes, a detector for 5 regions, 1,024 dimensions: as far as the paper is known."""
+        return cls(**{"backbone": "vgg19", "regions_backbone": "fasterrcnn", "most_regions": 5} | settings)
 
     @classmethod
     def small(cls, **settings: Any) -> CRANConfig:

@@ -18,7 +18,8 @@ from xmrlib.methods.scan import SHORTEST
 class Looks:
     """What was looked at in n pictures, each with its text; None where a level or a form has no such thing.
 
-    words         (n, l) attention over the words at the local level; of sum 1, 0 where there is no word
+    words         (n, l) attention over the words at the local level, of "pooled" and "best"; of sum 1, 0 where there is
+                  no word
     regions       (n, r) attention over the regions at the local level, of "pooled"
     agreement     (n, l, r) cosine of each word with each region; 0 where there is none
     word_pairs    (n, l, l) at [m, n] the weight of the relation that goes from word m to word n: "grounded": b_mn, else
@@ -55,7 +56,8 @@ def looks(network: CRANNetwork, seen: Parts, read: Parts) -> Looks:
         regions = encoder.regions(features, boxes).masked_fill(~mask[:, :, None], 0)
         states = encoder.states(encoder.vectors(ids, word_mask), word_mask).masked_fill(~word_mask[:, :, None], 0)
         if level == "local":
-            found["words"] = module.attention["text"](states, word_mask)
+            if module.form != "attended":
+                found["words"] = module.attention["text"](states, word_mask)
             if module.form == "pooled":
                 found["regions"] = module.attention["image"](regions, mask)
             v, w = (normalize(part.float(), dim=2, eps=SHORTEST) for part in (regions, states))

@@ -23,7 +23,7 @@ from xmrlib.nn.cross_attention import cross_attention_scores
 from xmrlib.nn.sets import without_padding
 
 Parts = tuple[Tensor, ...]
-MEMORY = 1 << 26  # bytes of affinities at a time, without gradients
+MEMORY = 1 << 26  # bytes of affinities at a time, or those of one text with all images; without gradients
 
 
 def unit(vectors: Float[Tensor, "*item dim"]) -> Float[Tensor, "*item dim"]:
@@ -127,7 +127,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Any, region: int | None, words: int) -> None:
         super().__init__()
-        self.dropout = config.dropout
+        self.dropout, self.place_scale = config.dropout, config.place_scale
         self.words = Words(words, config.word_dim, trained=True)
         kinds = {"lstm": nn.LSTM, "gru": nn.GRU}
         self.forwards = self.backwards = self.word_layer = self.region_layer = self.place_layer = None
@@ -162,7 +162,9 @@ class Encoder(nn.Module):
     ) -> Float[Tensor, "image region common"]:
         """v_j, of what is in a region; its place counts only where `geometry` says so."""
         found = self.region_layer(dropout(features, self.dropout, self.training))
-        return found if self.place_layer is None else found + self.place_layer(geometry(boxes))
+        if self.place_layer is None:
+            return found
+        return found + self.place_layer(self.place_scale * (geometry(boxes) - 0.5))
 
 
 class Whole(nn.Module):

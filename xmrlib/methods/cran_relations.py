@@ -49,9 +49,10 @@ class RegionPairs(nn.Module):
 
     linear_pairs leaves W_2 and ReLU out; ordered=False gives (j, k) and (k, j) the mean of the two.
 
-    One array of all pairs is filled in place: 516 MB in float32 for 100 images of 36 regions, 1,260 pairs each, of
-    1,024 numbers. A training step keeps it and what W_2 makes of it, and the matching adds arrays as large; where that
-    is too much, take a smaller `batch`. Without gradients some images are taken at a time.
+    All pairs are made at once. An array of them has 516 MB in float32 for 100 images of 36 regions, 1,260 pairs each,
+    of 1,024 numbers. A training step of CRAN's pooled form holds about eight such at its peak (measured on a CPU with
+    20 images), some 4 GB, and W_2 alone takes 264 Gflop a pass. Where that is too much, take a smaller `batch`, or
+    fewer regions (`most_regions`). Without gradients some images are taken at a time.
     """
 
     def __init__(self, config: Any) -> None:

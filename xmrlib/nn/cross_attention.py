@@ -270,10 +270,11 @@ def _weights(affinity: Tensor, answers_mask: Tensor | None, options: _Options) -
     logits, count = logits * scale, affinity.shape[1]
     if answers_mask is not None:
         answers_mask = rearrange(answers_mask, "context answer -> context answer 1 1")
-        logits, count = logits.masked_fill(~answers_mask, -torch.inf), answers_mask.sum(dim=1, keepdim=True)
-    # Equation 3.
-    weights = logits.softmax(dim=1)
-    return weights * (weights > 1 / count) if options.above_average_only else weights
+        logits, count = logits + torch.where(answers_mask, 0.0, -torch.inf), answers_mask.sum(dim=1, keepdim=True)
+    weights = logits.softmax(dim=1)  # equation 3
+    if options.above_average_only:  # by a factor of 0 or 1: a comparison takes three times as long
+        weights = weights * (weights.detach() - 1 / count).sign_().clamp_(min=0)
+    return weights
 
 
 def _pooled(cosines: Tensor, asks_mask: Tensor | None, options: _Options) -> Tensor:
