@@ -158,6 +158,15 @@ def test_gradcheck(way, options):
     assert torch.autograd.gradcheck(lambda a, b: cross_attention_scores(a, b, *masks, **options), given)
 
 
+@pytest.mark.parametrize("options", [row for row in TABLE if row["normalisation"] == "clipped_l2norm"], ids=name)
+@pytest.mark.parametrize(("images", "texts"), [(2, 3), (9, 8)], ids=["few sets", "more sets than items"])
+@pytest.mark.parametrize("memory", [1, None], ids=["a pair at a time", "all at once"])
+def test_either_order_of_axes_and_any_tile_give_the_same(way, options, images, texts, memory):
+    """Few queries lie before what asks in them, many after; a tile of one context has no mask, others may have one."""
+    given = sets(images=images, texts=texts, seed=21, dtype=torch.float64)
+    torch.testing.assert_close(cross_attention_scores(*given, memory=memory, **options), plain(*given, **options))
+
+
 def test_two_thirds_are_counted_as_in_mava():
     """Its code drops the lowest n // 3 of n."""
     for count in range(1, 100):
