@@ -348,6 +348,23 @@ def test_out_of_memory_says_which_size_to_lower():
         train.run([one_stage(step=step)], 0, Run(device="cpu"), {})
 
 
+def test_a_kernel_that_is_not_there_says_which_precision_to_take():
+    def step(batch, loop):
+        raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive.")
+
+    with pytest.raises(TrainingStopped, match=r'mixed precision\. Take precision="fp32"\. It said: could not create'):
+        train.run([one_stage(step=step)], 0, Run(device="cpu", precision="bf16"), {})
+
+
+def test_other_faults_of_a_step_are_left_as_they_are():
+    def step(batch, loop):
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="^shapes do not fit$") as fault:
+        train.run([one_stage(step=step)], 0, Run(device="cpu"), {})
+    assert not isinstance(fault.value, TrainingStopped)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

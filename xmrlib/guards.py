@@ -126,13 +126,17 @@ def signals() -> Iterator[list[int]]:
 
 @contextmanager
 def memory_advice(stage: Stage) -> Iterator[None]:
-    """Turn "out of memory" into a message that says which size to lower."""
+    """Turn "out of memory", and a kernel that this processor lacks, into a message that says what to change."""
     try:
         yield
     except RuntimeError as fault:
-        if not isinstance(fault, torch.OutOfMemoryError) and "can't allocate memory" not in str(fault):
+        if "could not create a primitive" in str(fault):  # oneDNN: an LSTM in bf16 needs AVX-512
+            advice = 'this processor has no kernel for a layer in mixed precision. Take precision="fp32"'
+        elif isinstance(fault, torch.OutOfMemoryError) or "can't allocate memory" in str(fault):
+            advice = (
+                f"out of memory with batch={stage.batch}. Lower the batch (and set accumulate, to keep the number of "
+                'items per move), take precision="bf16", or shorten texts and regions'
+            )
+        else:
             raise
-        raise TrainingStopped(
-            f"{stage.name}: out of memory with batch={stage.batch}. Lower the batch (and set accumulate, to keep the "
-            f'number of items per move), take precision="bf16", or shorten texts and regions. It said: {fault}'
-        ) from fault
+        raise TrainingStopped(f"{stage.name}: {advice}. It said: {fault}") from fault

@@ -22,7 +22,8 @@ class Run:
 
     out           folder for checkpoint and log; None: nothing is kept, so that nothing can be resumed
     device        "auto" (a GPU if there is one), "cpu" or "cuda"
-    precision     "auto": bf16 where a GPU has it natively, else fp32. Or "fp32", "bf16", "fp16" (mixed)
+    precision     "auto": bf16 where a GPU has it natively, else fp32. Or "fp32", "bf16", "fp16" (mixed). On a CPU
+                  LSTMs run in bf16 only where it has AVX-512
     accumulate    gradients to add up before an optimiser moves. A loss that compares the items of a batch with one
                   another does not see more of them by this
     save_seconds  time between two checkpoints; the end of an epoch makes one too
