@@ -44,7 +44,7 @@ def ours(regions: Tensor, words: Tensor, mask: Tensor, compiled: bool = False) -
 
 def forced(gram: bool, regions: Tensor, words: Tensor, mask: Tensor) -> Tensor:
     """Ours, with or without Gram matrices whatever the sizes say."""
-    with patch.object(cross_attention, "_gram_pays", return_value=gram):
+    with patch.object(cross_attention, "gram_pays", return_value=gram):
         return ours(regions, words, mask)
 
 

@@ -14,8 +14,8 @@ from xmrlib.features.sequences import TokenIds
 from xmrlib.features.views import Regions
 from xmrlib.methods import CRAN
 from xmrlib.methods.several import Several
-from xmrlib.nn.cross_attention import BLOCK, MEMORY
 from xmrlib.nn.sets import chunks
+from xmrlib.nn.tiles import BLOCK, MEMORY
 
 PAIRS, AFFINITIES = 4_000, 8_000  # bytes
 BOUNDS = {

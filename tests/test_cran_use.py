@@ -363,6 +363,23 @@ def test_a_picture_whose_regions_are_all_masked_is_named():
         model().fit(dataclasses.replace(data, images=images))
 
 
+def test_boxes_with_nan_are_named_where_a_region_is_real_and_ignored_where_none_is():
+    data = with_twins(12)
+    boxes, mask = data.images.given["boxes"].clone(), data.images.given["mask"].clone()
+    mask[3, -1] = False
+    given = data.images.given | {"mask": mask}
+    masked = dataclasses.replace(data, images=dataclasses.replace(data.images, given=given))
+    boxes[3, -1, 2] = torch.nan
+    ignored, refused = (
+        dataclasses.replace(data, images=dataclasses.replace(data.images, given=given | {"boxes": boxes} | real))
+        for real in ({}, {"mask": mask | True})
+    )
+    assert torch.equal(model().fit(ignored).similarity(ignored), model().fit(masked).similarity(masked))
+    for use in (model().fit, model().fit(data).similarity):
+        with pytest.raises(DataError, match="\"boxes\" of image 'i3' hold NaN or infinity"):
+            use(refused)
+
+
 def test_scores_do_not_depend_on_how_many_are_scored_at_a_time(monkeypatch):
     val = pairs(12, 3, seed=5)
     for settings in (GROUNDED, {"matching": "attended"}, {"matching": "best"}):

@@ -17,7 +17,7 @@ from torch.nn.functional import cosine_similarity, normalize
 
 from benchmarks import cross_attention as benchmark
 from benchmarks import run
-from xmrlib.nn import cross_attention, cross_attention_scores, cross_attention_weights
+from xmrlib.nn import cross_attention, cross_attention_scores, cross_attention_weights, tiles
 from xmrlib.nn.cross_attention import LAMBDAS
 from xmrlib.nn.sets import chunks
 
@@ -37,7 +37,7 @@ def unchecked():
 @pytest.fixture(params=["gram", "contexts"])
 def way(request, monkeypatch):
     """Both ways to the length of a context, whichever the sizes would choose."""
-    monkeypatch.setattr(cross_attention, "_gram_pays", lambda *_: request.param == "gram")
+    monkeypatch.setattr(cross_attention, "gram_pays", lambda *_: request.param == "gram")
     return request.param
 
 
@@ -271,13 +271,13 @@ def test_a_tile_stays_within_its_memory(dtype):
     bound, itemsize = 100_000, dtype.itemsize
     contexts, queries = torch.zeros(500, 36, 64, dtype=dtype), torch.zeros(900, 17, 64, dtype=dtype)
     for pays in (True, False):
-        width, height = cross_attention._tile_size(contexts, queries, bound, pays)
-        assert width * height * 36 * 17 * cross_attention.ALIVE * itemsize <= bound
-        assert (width + 1) * height * 17 * (36 * cross_attention.ALIVE + 64 * (not pays)) * itemsize > bound
-        block = cross_attention._block_size(contexts, queries, bound, width, height)
+        width, height = tiles.tile_size(contexts, queries, bound, pays)
+        assert width * height * 36 * 17 * tiles.ALIVE * itemsize <= bound
+        assert (width + 1) * height * 17 * (36 * tiles.ALIVE + 64 * (not pays)) * itemsize > bound
+        block = tiles.block_size(contexts, queries, bound, width, height)
         assert width <= block <= len(contexts)
-        assert block == width or block * height * 36 * 17 * itemsize <= cross_attention.BLOCK * bound
-    assert cross_attention._tile_size(contexts, queries, 1, True) == (1, 1)
+        assert block == width or block * height * 36 * 17 * itemsize <= tiles.BLOCK * bound
+    assert tiles.tile_size(contexts, queries, 1, True) == (1, 1)
 
 
 def test_tiles_of_few_contexts_share_a_product(monkeypatch):
@@ -295,7 +295,7 @@ def test_tiles_of_few_contexts_share_a_product(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "__matmul__", product)
     with torch.no_grad():
         found = cross_attention_scores(regions, words, region_mask, word_mask, **options)
-    width, height = cross_attention._tile_size(words, regions, 16_000, True)
+    width, height = tiles.tile_size(words, regions, 16_000, True)
     assert width * 4 < max(shape[0] for shape in shapes if len(shape) == 2)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
@@ -336,7 +336,8 @@ def test_masks_that_may_not_be_looked_at(direction, monkeypatch):
     """As in a training step on a GPU: no order by length and no look for empty sets, the same scores and gradients."""
     given, results = sets(seed=12), []
     for look in (True, False):
-        monkeypatch.setattr("xmrlib.nn.sets.may_look", lambda mask, look=look: look)
+        for module in ("sets", "cross_attention"):
+            monkeypatch.setattr(f"xmrlib.nn.{module}.may_look", lambda mask, look=look: look)
         sides = [side.clone().requires_grad_() for side in given[:2]]
         scores = cross_attention_scores(*sides, *given[2:], direction=direction, memory=3_000)
         results.append([scores, *torch.autograd.grad(scores.square().sum(), sides)])
@@ -436,9 +437,9 @@ def test_half_precision(way, direction):
 def test_the_way_is_chosen_by_the_work():
     """The Gram way for 36 regions against many words; contexts where one word asks, and for 1,260 pairs of regions."""
     regions, words = torch.zeros(1, 36, 1024), torch.zeros(64, 17, 1024)
-    assert cross_attention._gram_pays(regions, words)
-    assert not cross_attention._gram_pays(regions, words[:1, :1])
-    assert not cross_attention._gram_pays(torch.zeros(1, 1260, 1024), words)
+    assert tiles.gram_pays(regions, words)
+    assert not tiles.gram_pays(regions, words[:1, :1])
+    assert not tiles.gram_pays(torch.zeros(1, 1260, 1024), words)
 
 
 COMPILED = """

@@ -116,7 +116,8 @@ def run(stages: Iterable[Stage], seed: int, how: Run, about: Mapping[str, Any]) 
            `how.out` that was made with anything else is refused
 
     Where `how.out` holds a checkpoint, training goes on from it. SIGTERM and Ctrl-C save first. Raises TrainingStopped
-    where the loss is no number any more or where memory runs out, and ValueError for a batch that cannot be made.
+    where the loss is no number any more, memory runs out, or the processor lacks a kernel for the precision; ValueError
+    for a batch that cannot be made.
     """
     fabric = fabric_for(how)
     keeper = Keeper(how, about, fabric)

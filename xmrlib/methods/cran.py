@@ -16,6 +16,7 @@ configuration give other forms, among them a relation level that is grounded in 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -103,12 +104,15 @@ class RegionSide(ImageSide):
         boxes = given["boxes"].float() if own and "boxes" in given else laid_out(self.view, found)
         mask = given["mask"].bool() if own and "mask" in given else found.mask
         found = Regions(*(part[:, : self.most] for part in (found.features, boxes, mask)))
-        empty = (~found.mask.any(dim=1)).nonzero()
-        if len(empty):
-            row = int(empty[0])
+        broken = (~found.boxes.isfinite().all(dim=2) & found.mask).any(dim=1)
+        wrong = (broken | ~found.mask.any(dim=1)).nonzero()
+        if len(wrong):
+            row = int(wrong[0])
             name = repr(images.ids[row]) if isinstance(images, Images) else row
+            if broken[row]:
+                raise DataError(f'"boxes" of image {name} hold NaN or infinity for a region that is real: mask it.')
             raise DataError(f"the image view {self.view!r}: the mask leaves image {name} no region. Leave it out.")
-        return found
+        return replace(found, boxes=found.boxes.nan_to_num(0, 0, 0))  # of padding
 
 
 def with_places(sides: SeveralImages, most: int | None) -> SeveralImages:

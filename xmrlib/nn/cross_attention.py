@@ -16,16 +16,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial, reduce
 from itertools import repeat
-from math import ceil, isqrt
+from math import ceil
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import hardshrink, leaky_relu
 
 from xmrlib.nn.sets import Sets, check_sets, chunks, may_look, without_padding
+from xmrlib.nn.tiles import MEMORY, block_size, gram_pays, precise, tile_size
 
 Direction = Literal["t2i", "i2t", "both"]
 Normalisation = Literal["clipped_l2norm", "l2norm", "clipped", "no_norm"]
@@ -34,11 +35,6 @@ Pooling = Literal["lse", "mean", "max", "top"]
 # As in the released code: added to norms of affinities, and the least product of two lengths in a cosine.
 EPSILON = 1e-8
 LAMBDAS = {"t2i": (9.0, 6.0), "i2t": (4.0, 5.0)}  # the released code's lambda_softmax and lambda_lse
-# Bytes that a tile works in: within the cache of a CPU, enough to fill a GPU.
-MEMORY = {"cpu": 1 << 23, "cuda": 1 << 30}
-# Rows from which on a product of matrices is at its full speed, and tiles' memories that it may fill to have as many.
-ROWS, BLOCK = 512, 4
-ALIVE = 4  # numbers at a time for each region with each word: affinity, weight, mixture, product
 
 
 class _Options(NamedTuple):
@@ -146,7 +142,7 @@ def cross_attention_weights(
         raise ValueError(f"{given}: weights belong to one direction and to as many texts as images.")
     (answers, answers_mask), (asks, asks_mask) = (images, texts) if direction == "t2i" else (texts, images)
     answers, asks = without_padding(answers, answers_mask), without_padding(asks, asks_mask)
-    affinity = einsum(answers, asks, "pair answer dim, pair ask dim -> pair answer ask").to(_precise(answers))
+    affinity = einsum(answers, asks, "pair answer dim, pair ask dim -> pair answer ask").to(precise(answers))
     weights = _weights(affinity[..., None], answers_mask, options.one_way(direction))[..., 0]
     weights = weights if asks_mask is None else weights.masked_fill(~asks_mask[:, None], 0)
     return rearrange(weights, "pair region word -> pair word region") if direction == "t2i" else weights
@@ -164,20 +160,21 @@ class _Asking(NamedTuple):
     """A chunk of queries: which they are, their items in rows, how long each is, and True where one is real or None."""
 
     which: Tensor  # query
-    items: Tensor  # (ask query) dim
-    lengths: Tensor  # ask query
+    axes: str  # how items lie: "ask query", or "query ask" if queries are few, for sums run best through long rows
+    items: Tensor  # (axes) dim
+    lengths: Tensor  # axes
     mask: Tensor | None  # query ask
 
 
 def _scores(images: Sets, texts: Sets, options: _Options, memory: int | None, compiled: bool) -> Tensor:
     """(image text) scores in one direction, tile by tile: the items of `queries` ask, those of `contexts` answer."""
     contexts, queries = (images, texts) if options.direction == "t2i" else (texts, images)
-    device, dtype = contexts[0].device, _precise(contexts[0])
-    gram_pays = _gram_pays(contexts[0], queries[0])
+    device, dtype = contexts[0].device, precise(contexts[0])
+    by_gram = gram_pays(contexts[0], queries[0])
     memory = MEMORY.get(device.type, MEMORY["cpu"]) if memory is None else memory
-    width, height = _tile_size(contexts[0], queries[0], memory, gram_pays)
-    block = _block_size(contexts[0], queries[0], memory, width, height)
-    blocks = _kept(partial(_answering, contexts, block, width, gram_pays), contexts, memory)
+    width, height = tile_size(contexts[0], queries[0], memory, by_gram)
+    block = block_size(contexts[0], queries[0], memory, width, height)
+    blocks = _kept(partial(_answering, contexts, block, width, by_gram), contexts, memory)
     asking = _kept(partial(_asking, queries, height), queries, memory)
     score_tile = _compiled_tile() if compiled else _score_tile
     scores = torch.empty(len(contexts[0]), len(queries[0]), dtype=dtype, device=device)
@@ -188,10 +185,11 @@ def _scores(images: Sets, texts: Sets, options: _Options, memory: int | None, co
         meetings = ((answers, asks) for asks in asking() for answers in blocks())
     for answers, asks in meetings:
         # Equation 1, one product for all tiles of a block: many rows at once take half the time that few take.
-        axes = "(context answer) (ask query) -> context answer ask query"
+        axes = f"(context answer) ({asks.axes}) -> context answer {asks.axes}"
         affinity = rearrange(answers.items @ asks.items.T, axes, context=len(answers.which), query=len(asks.which))
         for (rows, *tile), part in zip(answers.tiles, affinity.split(width), strict=True):
-            scores[rows[:, None], asks.which] = score_tile(part, *tile, asks.lengths, asks.mask, options)
+            part = part[:, : tile[0].shape[1]]
+            scores[rows[:, None], asks.which] = score_tile(part, *tile, asks.axes, asks.lengths, asks.mask, options)
     return scores if options.direction == "t2i" else scores.T
 
 
@@ -203,23 +201,32 @@ def _kept(make: Callable[[], Iterator], sets: Sets, memory: int) -> Callable[[],
     return lambda: made
 
 
-def _answering(contexts: Sets, block: int, width: int, gram_pays: bool) -> Iterator[_Answering]:
-    """The contexts, `block` at a time, in tiles of `width`."""
+def _answering(contexts: Sets, block: int, width: int, by_gram: bool) -> Iterator[_Answering]:
+    """The contexts, `block` at a time, in tiles of `width`, each as long as its longest context."""
     for which, (answers, mask) in chunks(contexts, block):
-        gram = None
-        if gram_pays:
+        items, gram = rearrange(answers, "context answer dim -> (context answer) dim"), None
+        if by_gram:
             with torch.autocast(answers.device.type, enabled=False):
-                gram = answers.to(_precise(answers)) @ answers.to(_precise(answers)).mT
-        parts = [repeat(None) if part is None else part.split(width) for part in (answers, _needed(mask), gram)]
-        items = rearrange(answers, "context answer dim -> (context answer) dim")
-        yield _Answering(which, items, list(zip(which.split(width), *parts, strict=False)))
+                gram = answers.to(precise(answers)) @ answers.to(precise(answers)).mT
+        parts = [repeat(None) if part is None else part.split(width) for part in (answers, mask, gram)]
+        yield _Answering(which, items, [_cut(*tile) for tile in zip(which.split(width), *parts, strict=False)])
+
+
+def _cut(which: Tensor, answers: Tensor, mask: Tensor | None, gram: Tensor | None) -> tuple:
+    """A tile without what is padding in all its contexts, where that may be looked at: real items come first then."""
+    if mask is None or not may_look(mask):
+        return which, answers, mask, gram
+    longest = int(mask.sum(dim=1).max())
+    gram = None if gram is None else gram[:, :longest, :longest]
+    return which, answers[:, :longest], _needed(mask[:, :longest]), gram
 
 
 def _asking(queries: Sets, height: int) -> Iterator[_Asking]:
     """The queries, `height` at a time."""
     for which, (asks, mask) in chunks(queries, height):
-        lengths = rearrange(asks.to(_precise(asks)).norm(dim=2), "query ask -> ask query")
-        yield _Asking(which, rearrange(asks, "query ask dim -> (ask query) dim"), lengths, _needed(mask))
+        axes = "ask query" if asks.shape[1] <= len(which) else "query ask"
+        lengths = rearrange(asks.to(precise(asks)).norm(dim=2), f"query ask -> {axes}")
+        yield _Asking(which, axes, rearrange(asks, f"query ask dim -> ({axes}) dim"), lengths, _needed(mask))
 
 
 def _needed(mask: Tensor | None) -> Tensor | None:
@@ -232,27 +239,28 @@ def _score_tile(
     answers: Tensor,
     answers_mask: Tensor | None,
     gram: Tensor | None,
+    axes: str,
     lengths: Tensor,
     asks_mask: Tensor | None,
     options: _Options,
 ) -> Tensor:
     """(context query) scores of some contexts with some queries; without `gram`, the plain way.
 
-    All between is (context answer ask query), so that sums run through long rows. Equations: Lee et al. 2018.
+    All between is (context answer `axes`), see `_Asking`. Equations: Lee et al. 2018.
     """
     with torch.autocast(affinity.device.type, enabled=False):
-        affinity, answers = affinity.to(_precise(affinity)), answers.to(_precise(answers))
-        weights = _weights(affinity, answers_mask, options)
+        affinity, answers = affinity.to(precise(affinity)), answers.to(precise(answers))
+        weights = _weights(affinity, answers_mask, options, ask=2 + axes.split().index("ask"))
         # Equation 4: w . c and |c|. With the Gram matrix, the context c of equation 2 is not formed.
         inner = (weights * affinity).sum(dim=1)
         if gram is None:
-            context = einsum(weights, answers, "context answer ask query, context answer dim -> context ask query dim")
+            context = einsum(weights, answers, f"context answer {axes}, context answer dim -> context {axes} dim")
             length = context.norm(dim=3)
         else:
-            mixture = einsum(gram, weights, "context answer other, context other ask query -> context answer ask query")
+            mixture = einsum(gram, weights, f"context answer other, context other {axes} -> context answer {axes}")
             length = _root((weights * mixture).sum(dim=1))
         cosines = inner / (length * lengths).clamp(min=EPSILON)
-        return _pooled(cosines, asks_mask, options)
+        return _pooled(rearrange(cosines, f"context {axes} -> context ask query"), asks_mask, options)
 
 
 @cache
@@ -260,21 +268,24 @@ def _compiled_tile():
     return torch.compile(_score_tile, dynamic=True)
 
 
-def _weights(affinity: Tensor, answers_mask: Tensor | None, options: _Options) -> Tensor:
-    """The weights (context answer ask query) of each item that asks over those that answer, from their affinities."""
+def _weights(affinity: Tensor, answers_mask: Tensor | None, options: _Options, ask: int = 2) -> Tensor:
+    """The weights (context answer . .) of what asks, along axis `ask`, over what answers, from their affinities."""
     # Below equation 1: clipped, and of unit length over the items that ask.
     logits = leaky_relu(affinity, 0.1) if options.normalisation.startswith("clipped") else affinity
     scale = options.lambda_softmax
     if options.normalisation.endswith("l2norm"):
-        scale = scale / (_root(logits.square().sum(dim=2, keepdim=True)) + EPSILON)
+        scale = scale / (_root(logits.square().sum(dim=ask, keepdim=True)) + EPSILON)
     logits, count = logits * scale, affinity.shape[1]
     if answers_mask is not None:
         answers_mask = rearrange(answers_mask, "context answer -> context answer 1 1")
         logits, count = logits + torch.where(answers_mask, 0.0, -torch.inf), answers_mask.sum(dim=1, keepdim=True)
     weights = logits.softmax(dim=1)  # equation 3
-    if options.above_average_only:  # by a factor of 0 or 1: a comparison takes three times as long
-        weights = weights * (weights.detach() - 1 / count).sign_().clamp_(min=0)
-    return weights
+    if not options.above_average_only:
+        return weights
+    if answers_mask is None:
+        return hardshrink(weights, 1 / count)
+    # By a factor of 0 or 1: a comparison takes three times as long.
+    return weights * (weights.detach() - 1 / count).sign_().clamp_(min=0)
 
 
 def _pooled(cosines: Tensor, asks_mask: Tensor | None, options: _Options) -> Tensor:
@@ -303,34 +314,6 @@ def _pooled(cosines: Tensor, asks_mask: Tensor | None, options: _Options) -> Ten
 def _root(square: Tensor) -> Tensor:
     """The square root. What rounding put below zero counts as zero, and the slope there is zero, not infinite."""
     return square.clamp(min=torch.finfo(square.dtype).tiny).sqrt()
-
-
-def _precise(items: Tensor) -> torch.dtype:
-    return torch.promote_types(items.dtype, torch.float32)
-
-
-def _gram_pays(contexts: Tensor, queries: Tensor) -> bool:
-    """Whether Gram matrices and mixtures of weights take fewer multiplications than contexts do."""
-    answers, dim, asks = contexts.shape[1], contexts.shape[2], queries.shape[0] * queries.shape[1]
-    return answers * dim + asks * answers < asks * dim
-
-
-def _tile_size(contexts: Tensor, queries: Tensor, memory: int, gram_pays: bool) -> tuple[int, int]:
-    """How many contexts and how many queries a tile has; at least one of each."""
-    (_, answers, dim), (_, asks, _), numbers = contexts.shape, queries.shape, memory // _precise(contexts).itemsize
-    pairs = max(1, numbers // (asks * (ALIVE * answers if gram_pays else ALIVE * answers + dim)))
-    # Queries lie side by side in memory, and fewer than 16 make short rows; but a chunk of them is prepared for every
-    # chunk of contexts, so these are more.
-    height = min(len(queries), max(isqrt(pairs // 8), min(16, pairs)))
-    most = numbers // answers**2 if gram_pays else pairs
-    return max(1, min(len(contexts), pairs // height, most)), height
-
-
-def _block_size(contexts: Tensor, queries: Tensor, memory: int, width: int, height: int) -> int:
-    """How many contexts share a product with a chunk of queries: those of a tile, or more if that has few rows."""
-    (_, answers, _), asks = contexts.shape, queries.shape[1]
-    most = BLOCK * memory // (_precise(contexts).itemsize * answers * asks * height)
-    return max(width, min(len(contexts), ceil(ROWS / answers), most))
 
 
 def _check(images: Sets, texts: Sets, options: _Options, memory: int | None = None) -> None:
