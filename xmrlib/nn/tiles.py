@@ -15,6 +15,7 @@ ALIVE = 4  # numbers at a time for each region with each word: affinity, weight,
 
 
 def precise(items: Tensor) -> torch.dtype:
+    """The type that is computed in: float32 at least."""
     return torch.promote_types(items.dtype, torch.float32)
 
 
